@@ -1,0 +1,16 @@
+"""Competition mathematics with a final answer in \\boxed{}."""
+
+from envs.base_env import Problem, Task
+from envs.grading.extract import extract
+from envs.grading.math_grader import MathGrader
+from envs.MATH.dataset import problems
+
+REQUEST = "Put your final answer within \\boxed{}."
+
+
+def prompt(problem: Problem) -> str:
+    """The question and the request for the answer's form."""
+    return f"{problem.question}\n{REQUEST}"
+
+
+TASK = Task(name="MATH", problems=problems, prompt=prompt, extract=extract, grader=MathGrader)

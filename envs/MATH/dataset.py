@@ -1,0 +1,51 @@
+"""MATH-500 (Hendrycks et al., 2021; the split of Lightman et al., 2023) from the hub or from a JSONL file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envs import jsonl
+from envs.base_env import DataOptions, Problem, TaskError
+
+HUB_ID = "HuggingFaceH4/MATH-500"
+
+
+def problems(options: DataOptions) -> list[Problem]:
+    """The problems chosen by `options`, gold answers as the dataset's answer field has them. Raises TaskError."""
+    if options.data_path is not None:
+        return jsonl.select(jsonl.load(options.data_path, _read), options)
+    if options.split != "test":
+        raise TaskError(f"MATH has the split 'test', not {options.split!r}; give --data_path a JSONL file for another")
+    hub = _hub_rows()
+    return jsonl.select([_read(row, f"{HUB_ID} row {i}", i) for i, row in enumerate(hub)], options)
+
+
+def _hub_rows() -> list[dict[str, Any]]:
+    """The hub's 500 rows; raises TaskError with one line when they cannot be had."""
+    advice = "give --data_path a JSONL file with the fields problem and answer"
+    try:
+        from datasets import load_dataset  # heavy, and not needed for a local file
+    except ImportError:
+        raise TaskError(f"{HUB_ID} needs the package datasets (pip install datasets), or {advice}") from None
+    try:
+        return list(load_dataset(HUB_ID, split="test"))
+    except Exception as error:  # datasets raises many kinds for "not reachable" and "not there"
+        first_line = (str(error).splitlines() or [""])[0][:160]
+        raise TaskError(f"cannot load {HUB_ID} from the hub ({type(error).__name__}: {first_line}); {advice}") from None
+
+
+def _read(row: jsonl.Row, place: str, index: int) -> Problem:
+    """A row of MATH (problem, answer, ...) or of OpenR (question, answer)."""
+    identifier = row.get("unique_id", row.get("id", f"MATH/{index}"))
+
+    def optional(name: str) -> str | None:
+        return None if row.get(name) is None else str(row[name])
+
+    return Problem(
+        id=str(identifier),
+        question=jsonl.field(row, place, "problem", "question"),
+        answer=jsonl.field(row, place, "answer"),
+        level=optional("level"),
+        subject=optional("subject"),
+        solution=optional("solution"),
+    )

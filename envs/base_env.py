@@ -1,0 +1,142 @@
+"""What a problem is: `Problem`, `Task` (one for each folder of `envs/`) and `CoTEnv`, the step-by-step MDP.
+
+Nothing here knows a model or a search. A task is a plain record of functions, so a new task is a new folder
+that exports `TASK`; nothing else has to be registered.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+class TaskError(ValueError):
+    """Bad input about a task: unknown name, missing dataset, unreadable row. One line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One row of a task."""
+
+    id: str
+    question: str
+    answer: str  # the gold final answer
+    level: str | None = None
+    subject: str | None = None
+    solution: str | None = None  # the reference solution, where the dataset has one
+
+
+@dataclass(frozen=True)
+class StepVerdict:
+    """What an exact oracle says of one step."""
+
+    local_ok: bool  # the step follows from the line above
+    prefix_ok: bool  # no error so far
+    value_ok: bool  # what remains still has the gold value
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of comparing two answers; `equal` is None when undecided, with the reason."""
+
+    equal: bool | None
+    reason: str = ""
+    path: str = ""  # which rule decided
+
+
+class Grader(Protocol):
+    """Compares final answers. Safe to await from many questions at once; never raises for bad text."""
+
+    async def equal(self, gold: str, answer: str) -> Verdict: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which problems to load."""
+
+    split: str = "test"
+    data_path: Path | None = None  # a local file instead of the task's own source
+    limit: int | None = None
+    shuffle_seed: int | None = None  # None keeps the dataset's order
+    level: str | None = None
+    seed: int = 0  # of generated tasks
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that the rest of the project knows of a task."""
+
+    name: str
+    problems: Callable[[DataOptions], list[Problem]]  # raises TaskError
+    prompt: Callable[[Problem], str]  # the user's turn: question and the request for the answer's form
+    extract: Callable[[str], str | None]  # a solution's text -> its final answer
+    grader: Callable[[], Grader]
+    oracle: Callable[[Problem, Sequence[str]], list[StepVerdict]] | None = None  # one verdict a step
+    few_shot: tuple[tuple[str, str], ...] = ()  # (question, solution) examples, used with --is_few_shot
+    max_new_tokens: int = 2048  # of a whole solution
+    max_step_tokens: int = 256
+    max_depth: int = 40  # steps of a solution
+    width: int = 4  # samples of an expansion
+
+
+def load_task(name: str) -> Task:
+    """The task of folder `envs/<name>`; raises TaskError that lists the tasks there are."""
+    import envs
+
+    known = sorted(m.name for m in pkgutil.iter_modules(envs.__path__) if m.ispkg and m.name != "grading")
+    if name not in known:
+        raise TaskError(f"no task {name!r}; there are: {', '.join(known)}")
+    return importlib.import_module(f"envs.{name}").TASK
+
+
+@dataclass(frozen=True)
+class State:
+    """A question and the steps written so far. Each step's text holds its separator, the last one's may not."""
+
+    problem: Problem
+    steps: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The solution so far, as the model wrote it."""
+        return "".join(self.steps)
+
+
+@dataclass
+class CoTEnv:
+    """The MDP that search and RL share: state = question + steps so far, action = one step.
+
+    Terminated: the action does not end with the step separator, that is, the model ended its text.
+    Truncated: the number of steps reached `max_depth` without that.
+    """
+
+    task: Task
+    problem: Problem
+    separator: str
+    max_depth: int
+    state: State = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> State:
+        """Back to the bare question."""
+        self.state = State(self.problem)
+        return self.state
+
+    def step(self, action: str) -> tuple[State, bool, bool]:
+        """Append one step; returns (state, terminated, truncated). The outcome reward is the grader's."""
+        self.state = State(self.problem, self.state.steps + (action,))
+        terminated = not action.endswith(self.separator)
+        return self.state, terminated, not terminated and len(self.state.steps) >= self.max_depth
+
+
+def first_error(verdicts: Iterable[StepVerdict]) -> int | None:
+    """Index of the first step that is not prefix_ok, or None when all are right."""
+    return next((i for i, verdict in enumerate(verdicts) if not verdict.prefix_ok), None)

@@ -1,0 +1,1 @@
+"""Answer extraction, equivalence of answers, and the killable pool that grades."""

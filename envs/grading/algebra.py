@@ -1,0 +1,285 @@
+"""Equality of expressions: exact where both are rational, else at high precision at several fixed points.
+
+A float never proves equality: 60 digits are compared to 40, and an identity must hold at several generic points
+where both sides are real.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+
+import mpmath
+from mpmath import mp
+
+from envs.grading.exact import Undefined, exact
+from envs.grading.nodes import Call, Matrix, Node, Num, Quantity, Relation, mentions, symbols
+from envs.grading.numeric import DIGITS, NoValue, Point, Value, value
+from envs.grading.policy import Policy
+
+AGREEMENT = 40  # of the DIGITS that must agree
+POINTS = 3  # at which an identity must hold
+_TRIES = 9
+_RANGES = [(1, 3), (3, 7), (-4, -1), (0, 1), (7, 20), (-1, 0), (1, 2), (20, 60), (2, 5)]
+
+
+class Undecided(Exception):
+    """Neither equality nor difference could be shown; the message says why."""
+
+
+def equal_expressions(gold: Node, answer: Node, policy: Policy) -> bool:
+    """Whether both have the same value for all values of their variables; raises Undecided and TooCostly."""
+    if gold == answer:
+        return True
+    names = symbols(gold) | symbols(answer)
+    if not names:
+        return equal_constants(gold, answer, policy)
+    return identical(gold, answer, sorted(names))
+
+
+def equal_constants(gold: Node, answer: Node, policy: Policy) -> bool:
+    """Rational values exactly, others to 40 digits; a long decimal may round an exact value."""
+    try:
+        left, right = exact(gold), exact(answer)
+    except Undefined:
+        return False
+    if left is not None and right is not None and left == right:
+        return True
+    for decimal, other in ((gold, answer), (answer, gold)):
+        if rounds(decimal, other, policy):
+            return True
+    if left is not None and right is not None:
+        return False
+    try:
+        return _close_at(gold, answer, {})
+    except Undefined:
+        return False
+    except (NoValue, KeyError) as error:
+        raise Undecided(f"no value: {error}") from None
+    except (ValueError, ZeroDivisionError, OverflowError, ArithmeticError) as error:
+        raise Undecided(f"no value: {type(error).__name__}") from None
+
+
+def rounds(decimal: Node, other: Node, policy: Policy) -> bool:
+    """Whether `decimal`, a decimal as written, is `other` rounded or cut off at its last digit.
+
+    Needs `rounding_digits` significant digits, and an `other` whose own decimals do not end; two decimals agree
+    only up to the noise of double precision.
+    """
+    sign = 1
+    while isinstance(decimal, Call) and decimal.name == "neg":
+        decimal, sign = decimal.args[0], -sign
+    if not isinstance(decimal, Num) or decimal.digits is None or decimal.digits < policy.rounding_digits:
+        return False
+    written = sign * decimal.value
+    if written == 0:
+        return False
+    magnitude = len(str(abs(int(written)))) if abs(written) >= 1 else 1 - len(str(int(1 / abs(written))))
+    unit = mpmath.mpf(10) ** (magnitude - decimal.digits)
+    try:
+        value_exact = exact(other)
+        if value_exact is not None:
+            bottom = value_exact.denominator
+            while bottom % 2 == 0:
+                bottom //= 2
+            while bottom % 5 == 0:
+                bottom //= 5
+            if bottom == 1:
+                difference = abs(value_exact - written)
+                return decimal.digits >= 15 and value_exact.denominator > 1 and difference * 10**14 < abs(value_exact)
+        target = value(other, {})
+    except (Undefined, NoValue, KeyError, ValueError, ArithmeticError):
+        return False
+    if isinstance(target, mpmath.mpc) or not mpmath.isfinite(target):
+        return False
+    return bool(abs(target - mpmath.mpf(written.numerator) / written.denominator) < unit)
+
+
+def identical(gold: Node, answer: Node, names: Sequence[str]) -> bool:
+    """Whether two expressions agree at several points where both are real (or anywhere, with i in them)."""
+    complex_wanted = mentions(gold, "i") or mentions(answer, "i")
+    agreed = skipped = 0
+    for point in points(names):
+        try:
+            left, right = value(gold, point), value(answer, point)
+        except (Undefined, ValueError, ZeroDivisionError, OverflowError):
+            continue
+        except (NoValue, KeyError) as error:
+            raise Undecided(f"no value: {error}") from None
+        if not complex_wanted and (_is_complex(left) or _is_complex(right)):
+            skipped += 1
+            continue
+        if not close(left, right):
+            return False
+        agreed += 1
+        if agreed == POINTS:
+            return True
+    if agreed:
+        return True
+    if skipped:
+        return _identical_at_integers(gold, answer, names)
+    raise Undecided("no point at which both sides have a value")
+
+
+def _identical_at_integers(gold: Node, answer: Node, names: Sequence[str]) -> bool:
+    """For expressions that are real at integers only, such as (-1)^n."""
+    for n in range(1, 6):
+        point = {name: mpmath.mpf(n + k) for k, name in enumerate(names)}
+        try:
+            if not close(value(gold, point), value(answer, point)):
+                return False
+        except (Undefined, NoValue, KeyError, ValueError, ArithmeticError) as error:
+            raise Undecided(f"no value: {error}") from None
+    return True
+
+
+def points(names: Sequence[str]) -> Iterator[Point]:
+    """Fixed generic points, a function of the variables' names alone, over positive, negative and small values."""
+    for low, high in _RANGES[:_TRIES]:
+        yield {
+            name: low + (high - low) * mpmath.mpf(zlib.crc32(f"{name} {low} {high}".encode()) % 999983 + 1) / 1000003
+            for name in names
+        }
+
+
+def _is_complex(x: Value) -> bool:
+    return isinstance(x, mpmath.mpc) and abs(x.imag) > mpmath.mpf(10) ** -AGREEMENT * (1 + abs(x.real))
+
+
+def close(a: Value, b: Value) -> bool:
+    """Equal to 40 digits, relative to the larger; differences below 1e-45 are none."""
+    if mpmath.isinf(a) or mpmath.isinf(b):
+        return bool(a == b)
+    difference = abs(a - b)
+    return bool(difference <= mpmath.mpf(10) ** -AGREEMENT * max(abs(a), abs(b)) or difference < mpmath.mpf(10) ** -45)
+
+
+def _close_at(gold: Node, answer: Node, point: Point) -> bool:
+    left, right = value(gold, point), value(answer, point)
+    if not close(left, right):
+        return False
+    if mpmath.isinf(left) or max(abs(left), abs(right)) > mpmath.mpf(10) ** -30:
+        return True
+    with mp.workdps(400):  # is it zero, or merely small?
+        left, right = value(gold, point), value(answer, point)
+        size = max(abs(left), abs(right))
+        return bool(size < mpmath.mpf(10) ** -350 or abs(left - right) <= size * mpmath.mpf(10) ** -(DIGITS - 20))
+
+
+def proportional(gold: Node, answer: Node, names: Sequence[str]) -> Value | None:
+    """The constant c != 0 with gold = c * answer at all points, or None; raises Undecided."""
+    ratio: Value | None = None
+    agreed = 0
+    for point in points(names):
+        try:
+            left, right = value(gold, point), value(answer, point)
+        except (Undefined, ValueError, ZeroDivisionError, OverflowError):
+            continue
+        except (NoValue, KeyError) as error:
+            raise Undecided(f"no value: {error}") from None
+        if abs(right) < mpmath.mpf(10) ** -40 or abs(left) < mpmath.mpf(10) ** -40:
+            if abs(left - right) < mpmath.mpf(10) ** -40:
+                continue
+            return None
+        if ratio is not None and not close(left / right, ratio):
+            return None
+        ratio = left / right
+        agreed += 1
+        if agreed == POINTS + 1:
+            return ratio
+    if agreed > 1:
+        return ratio
+    raise Undecided("no points at which both sides have a value")
+
+
+def difference(relation: Relation) -> Node:
+    """left - right of a relation with two sides."""
+    left, right = relation.sides
+    return Call("+", (left, Call("neg", (right,))))
+
+
+# -- several values in one ---------------------------------------------------------------------------------------------
+
+
+def has_sign(node: Node) -> bool:
+    """Whether ± or ∓ occurs."""
+    return mentions(node, "pm") or mentions(node, "mp")
+
+
+def expand_signs(node: Node) -> tuple[Node, ...]:
+    """The values of an expression with ±: every combination, or the two linked ones where ∓ occurs as well."""
+    linked = mentions(node, "mp")
+    count = 1 if linked else min(_count_signs(node), 4)
+    return tuple(_choose(node, [(k >> i) & 1 for i in range(count)], linked)[0] for k in range(2**count))
+
+
+def _count_signs(node: Node) -> int:
+    if not isinstance(node, Call):
+        return 0
+    return (node.name in ("pm", "mp")) + sum(map(_count_signs, node.args))
+
+
+def _choose(node: Node, choice: list[int], linked: bool, used: int = 0) -> tuple[Node, int]:
+    if isinstance(node, Quantity):
+        inner, used = _choose(node.value, choice, linked, used)
+        return Quantity(inner, node.unit), used
+    if not isinstance(node, Call):
+        return node, used
+    sign = 0
+    if node.name in ("pm", "mp"):
+        index = 0 if linked else min(used, len(choice) - 1)
+        used += 1
+        sign = 1 if choice[index] == (node.name == "mp") else -1
+    args = []
+    for arg in node.args:
+        new, used = _choose(arg, choice, linked, used)
+        args.append(new)
+    if not sign:
+        return Call(node.name, tuple(args)), used
+    return Call("+", (args[0], args[1] if sign > 0 else Call("neg", (args[1],)))), used
+
+
+# -- matrices ----------------------------------------------------------------------------------------------------------
+
+
+def matrix(node: Node) -> Matrix | None:
+    """The matrix that sums, differences, multiples and products of matrices are, its entries left symbolic."""
+    if isinstance(node, Matrix):
+        return node
+    if not isinstance(node, Call):
+        return None
+    parts = [matrix(arg) for arg in node.args]
+    if node.name == "neg" and parts[0] is not None:
+        return _each(parts[0], lambda entry: Call("neg", (entry,)))
+    if node.name == "+" and all(parts):
+        a, b = parts
+        assert a is not None and b is not None
+        if len(a.rows) != len(b.rows) or len(a.rows[0]) != len(b.rows[0]):
+            return None
+        rows = zip(a.rows, b.rows, strict=True)
+        return Matrix(tuple(tuple(Call("+", pair) for pair in zip(*row, strict=True)) for row in rows))
+    if node.name == "/" and parts[0] is not None and parts[1] is None:
+        return _each(parts[0], lambda entry: Call("/", (entry, node.args[1])))
+    if node.name == "*" and sum(part is not None for part in parts) == 1:
+        inner, factor = (parts[0], node.args[1]) if parts[0] is not None else (parts[1], node.args[0])
+        assert inner is not None
+        return _each(inner, lambda entry: Call("*", (factor, entry)))
+    if node.name == "*" and all(parts):
+        a, b = parts
+        assert a is not None and b is not None
+        if len(a.rows[0]) != len(b.rows) or len(a.rows) * len(b.rows) * len(b.rows[0]) > 512:
+            return None
+        columns = list(zip(*b.rows, strict=True))
+        return Matrix(tuple(tuple(_dot(row, column) for column in columns) for row in a.rows))
+    return None
+
+
+def _each(node: Matrix, change: object) -> Matrix:
+    return Matrix(tuple(tuple(change(entry) for entry in row) for row in node.rows))  # type: ignore[operator]
+
+
+def _dot(row: Sequence[Node], column: Sequence[Node]) -> Node:
+    total: Node = Call("*", (row[0], column[0]))
+    for a, b in zip(row[1:], column[1:], strict=True):
+        total = Call("+", (total, Call("*", (a, b))))
+    return total

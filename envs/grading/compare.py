@@ -1,0 +1,142 @@
+"""Whether two answers are equal, in this process and without a limit of its own; `pool` bounds it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from envs.base_env import Verdict
+from envs.grading.algebra import Undecided
+from envs.grading.clean import clean
+from envs.grading.exact import Undefined
+from envs.grading.guard import MAX_CHARS, TooCostly
+from envs.grading.nodes import Call, Node, Num, Words, mentions, number
+from envs.grading.parse import parse_clean
+from envs.grading.policy import DEFAULT, Policy
+from envs.grading.relations import approximate_part
+from envs.grading.tokens import ParseError
+from envs.grading.typed import same
+from envs.grading.words import is_marked, letter, letter_and_more, plain
+
+_COMMA_GROUP = re.compile(r"\d,\d{3}(?!\d)")
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+|-?\d{1,3}(?:\.\d{3})+,\d+")
+_BETWEEN = re.compile(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])")
+
+
+def warm_up() -> None:
+    """Import and run once what a comparison needs."""
+    for gold, answer in (("\\frac{1}{2}", "0.5"), ("[0,1)", "x^2<1"), ("\\sqrt{2}x", "x*2^{1/2}")):
+        compare(gold, answer)
+
+
+def compare(gold: str, answer: str, policy: Policy = DEFAULT) -> Verdict:
+    """Whether `answer` means the same as `gold`. Never raises for bad text: what cannot be settled is undecided."""
+    if gold.strip() == answer.strip():
+        return Verdict(True, "equal text", "text")
+    if max(len(gold), len(answer)) > MAX_CHARS:
+        return Verdict(None, f"too costly: longer than {MAX_CHARS} characters", "guard")
+    left, right = clean(gold), clean(answer)
+    if not left or not right:
+        return Verdict(False, "a blank answer", "text")
+    if _BETWEEN.sub("", left) == _BETWEEN.sub("", right):
+        return Verdict(True, "equal text", "text")
+    choice = _choice(left, right)
+    if choice is not None:
+        return choice
+    return _parsed(left, right, policy)
+
+
+def _choice(gold: str, answer: str) -> Verdict | None:
+    """Letters of multiple choice, alone or with the option's text; None where the gold is no letter."""
+    wanted, given = letter(gold), letter(answer)
+    if wanted is not None and (wanted.isupper() or is_marked(gold)):
+        more = letter_and_more(answer)
+        if given is None and more is not None:
+            given = more[0]
+        if given is not None:
+            same_letter = wanted == given or (is_marked(gold) and wanted.upper() == given.upper())
+            return Verdict(same_letter, "the same choice" if same_letter else "another choice", "choice")
+    elif given is None and (more := letter_and_more(gold)) is not None:
+        other = letter_and_more(answer)
+        if other is not None:
+            return Verdict(more[0] == other[0], "choices with their texts", "choice")
+    elif given is not None and (more := letter_and_more(gold)) is not None:
+        return Verdict(more[0] == given.upper(), "a choice with its text", "choice")
+    return None
+
+
+def _parsed(gold: str, answer: str, policy: Policy) -> Verdict:
+    reason, path, decided = "", "", False
+    for left, right in _readings(gold, answer, policy):
+        if isinstance(left, str) or isinstance(right, str):
+            reason = reason or f"unparsable: {left if isinstance(left, str) else right}"
+            continue
+        try:
+            outcome = same(left, right, policy)
+        except TooCostly as error:
+            return Verdict(None, f"too costly: {error}", "guard")
+        except (Undecided, Undefined) as error:
+            reason = reason or f"undecided: {error}"
+            continue
+        if outcome.equal:
+            return Verdict(True, "equal", outcome.path)
+        decided, path = True, outcome.path
+    if decided:
+        return Verdict(False, "not equal", path)
+    if plain(gold) == plain(answer) and plain(gold):
+        return Verdict(True, "equal words", "words")
+    return Verdict(None, reason, "parse")
+
+
+def _readings(gold: str, answer: str, policy: Policy) -> Iterator[tuple[Node | str, Node | str]]:
+    """The ways in which both can be read, likeliest first: (tree or why there is none) for each side."""
+    left, right = _read(gold), _read(answer)
+    yield left, right
+    more = letter_and_more(answer)
+    if more is not None:  # `(C) 12` against 12
+        yield left, _read(clean(more[1]))
+    if isinstance(left, str) or isinstance(right, str):
+        return
+    if _COMMA_GROUP.search(gold) or _COMMA_GROUP.search(answer):
+        yield _read(gold, thousands=False), right
+        yield left, _read(answer, thousands=False)
+    for text, other, swap in ((gold, right, True), (answer, left, False)):
+        if _DECIMAL_COMMA.fullmatch(text) and isinstance(other, Num):
+            number_node = _read(text.replace(".", "").replace(",", "."))
+            yield (number_node, other) if swap else (other, number_node)
+    for node, other, swap in ((left, right, True), (right, left, False)):
+        approximate = approximate_part(node)
+        if approximate is not None:
+            yield (approximate, other) if swap else (other, approximate)
+    if mentions(left, "log") or mentions(right, "log"):
+        yield _with_base_ten(left), _with_base_ten(right)
+
+
+def _read(text: str, thousands: bool = True) -> Node | str:
+    try:
+        return parse_clean(text, thousands)
+    except ParseError as error:
+        return str(error)
+    except TooCostly as error:
+        return f"too costly: {error}"
+    except RecursionError:
+        return "too deep"
+
+
+def _with_base_ten(node: Node) -> Node:
+    """`log` without a base read as the decimal logarithm; otherwise it is the natural one."""
+    if not isinstance(node, Call):
+        return node
+    args = tuple(map(_with_base_ten, node.args))
+    return Call("log", (*args, number(10))) if node.name == "log" and len(args) == 1 else Call(node.name, args)
+
+
+def parses(text: str) -> str | None:
+    """None for an answer that can be graded by more than its text, else why it cannot."""
+    node = _read(clean(text))
+    return node if isinstance(node, str) else None
+
+
+def is_words(text: str) -> bool:
+    """Whether an answer is words and no formula."""
+    return isinstance(_read(clean(text)), Words)

@@ -1,0 +1,276 @@
+"""From an answer's text to its tree: lists, relations, sets, times and words; below them `expressions`.
+
+The whole text must be consumed, or the answer is refused with ParseError: no guess is made from a part of it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from envs.grading.clean import clean
+from envs.grading.expressions import BASE_WORDS, ExpressionParser
+from envs.grading.guard import MAX_ITEMS, TooCostly, check_text
+from envs.grading.nodes import (
+    Based,
+    Braces,
+    Builder,
+    Call,
+    Colon,
+    Group,
+    Listing,
+    Matrix,
+    NamedSet,
+    Node,
+    Num,
+    Quantity,
+    Relation,
+    SetOp,
+    Words,
+    number,
+)
+from envs.grading.tokens import ParseError, Token, tokenize
+
+_RELATIONS = {"=": "=", "<": "<", ">": ">"}
+_RELATION_COMMANDS = {"le": "<=", "ge": ">=", "ne": "!=", "approx": "~", "equiv": "===", "in": "in", "notin": "notin",
+                      "subset": "subset", "subseteq": "subset", "sim": "~", "propto": "propto", "to": "->"}  # fmt: skip
+_SETS = {"cup": "union", "cap": "intersection", "setminus": "difference"}
+
+_DIGITS = r"(\d*)\.(\d*)"
+_REPEATING: list[tuple[re.Pattern[str], bool]] = [
+    (re.compile(_DIGITS + r"\s*\\(?:overline|bar|overset\{-\}|widebar|dot)\s*\{?\s*(\d+)\s*\}?"), True),
+    (re.compile(_DIGITS + r"\((\d+)\)(?![\d(])"), True),
+    (re.compile(r"(\d*)\.(\d*?)(\d{2,}?)\3+\d*\s*\\ldots"), True),
+    (re.compile(r"(\d*)\.(\d*?)(\d)\3{2,}\s*\\ldots"), True),
+]
+_DOTTED = re.compile(_DIGITS + r"\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?")
+_TIME = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s*(?:(?:\\text\s*\{\s*)?([AaPp])\s*\.?\s*[Mm]\s*\.?\s*\}?)?")
+_LETTERED = re.compile(r"(-?)\s*\(?\s*(?:\\text\s*\{)?\s*([0-9A-Fa-f]*[0-9][0-9A-Fa-f]*)\}?\s*\)?\s*_\s*\{?\s*(?:\\text\s*\{?)?([a-z0-9 ]+?)\}*")
+_IN_BASE = re.compile(r"(-?)\s*([0-9A-Fa-f]+)\s*(?:\\text\s*\{\s*)?\(?\s*(?:in|to)?\s*base[- ]*\{?([a-z0-9]+)\)?\s*\}?\)?")
+_FRENCH = re.compile(r"([\[\]])([^\[\]()]*[^\[\](),\s][^\[\](),]*[,;][^\[\](),]*[^\[\](),\s][^\[\]()]*)([\[\]])")
+_CASES = re.compile(r"\\\{\s*\\begin\{(?:array|aligned|matrix|gathered|cases|split)\}(?:\{[lcr|]*\})?")
+_SEPARATORS = (",", ";")
+
+
+class AnswerParser(ExpressionParser):
+    """Lists of clauses; a clause is a chain of relations between sets, ratios or expressions."""
+
+    def answer(self) -> Node:
+        node = self.listing(())
+        if self.peek() is not None:
+            raise ParseError(f"unexpected {self.take().value[:20]!r}")
+        return node
+
+    def listing(self, closers: tuple[str, ...]) -> Node:
+        items: list[Node] = []
+        word = ","
+        while True:
+            while self.is_separator():
+                value = self.take().value
+                word = value if value in ("and", "or") else word
+            if self.peek() is None or self.is_closer(closers):
+                break
+            items.append(self.clause())
+            if len(items) > MAX_ITEMS:
+                raise TooCostly(f"a list of more than {MAX_ITEMS} items")
+            if not self.is_separator():
+                break
+        if not items:
+            raise ParseError("nothing is there")
+        return items[0] if len(items) == 1 else Listing(tuple(items), word)
+
+    def is_separator(self) -> bool:
+        token = self.peek()
+        return token is not None and (
+            token.kind in ("connective", "gap", "row") or (token.kind == "op" and token.value in _SEPARATORS)
+        )
+
+    def is_closer(self, closers: tuple[str, ...]) -> bool:
+        token = self.peek()
+        return token is not None and token.value in closers
+
+    def clause(self) -> Node:
+        sides, ops = [self.set_expression()], []
+        while (op := self.relation()) is not None:
+            ops.append(op)
+            sides.append(self.set_expression())
+        return Relation(tuple(sides), tuple(ops)) if ops else sides[0]
+
+    def relation(self) -> str | None:
+        token = self.peek()
+        if token is None:
+            return None
+        if token.kind == "op" and token.value in _RELATIONS:
+            self.take()
+            if self.is_op("="):  # == is =
+                self.take()
+            return _RELATIONS[token.value]
+        if token.kind == "command" and token.value in _RELATION_COMMANDS:
+            self.take()
+            return _RELATION_COMMANDS[token.value]
+        return None
+
+    def set_expression(self) -> Node:
+        left = self.ratio()
+        while self.is_command(*_SETS):
+            left = SetOp(_SETS[self.take().value], left, self.ratio())
+        return left
+
+    def ratio(self) -> Node:
+        first = self.at
+        parts = [self.sum()]
+        while self.is_op(":") and not self.builder:
+            self.take()
+            parts.append(self.sum())
+        if len(parts) == 1:
+            return parts[0]
+        tokens = self.tokens[first : self.at]
+        plain = all(token.kind == "number" or token.value == ":" for token in tokens)
+        return Colon(tuple(parts), tuple(t.value for t in tokens if t.kind == "number") if plain else ())
+
+    def cell(self) -> Node:
+        node = self.clause()
+        while self.is_op(",", ";", "."):
+            self.take()
+        return node
+
+    def brackets(self, opening: str) -> Node:
+        if opening == "\\{":
+            return self.braces()
+        if opening == "{":
+            return self.latex_group()
+        inner = self.listing((")", "]"))
+        if self.is_command("choose"):
+            self.take()
+            inner = Call("binom", (inner, self.sum()))
+        closing = self.expect(")", "]").value
+        if isinstance(inner, Listing):
+            group = Group(opening, closing, inner.items)
+            rows = [item.items for item in group.items if isinstance(item, Group) and item.open == "[" and item.close == "]"]
+            if opening == "[" and len(rows) == len(group.items) and len({len(row) for row in rows}) == 1:
+                return Matrix(tuple(rows))
+            return group
+        if {"(": ")", "[": "]"}[opening] != closing:
+            raise ParseError("brackets that do not match")
+        return inner
+
+    def latex_group(self) -> Node:
+        if self.is_op("}"):
+            raise ParseError("an empty group")
+        inner = self.listing(("}",))
+        if self.is_command("choose", "over", "atop"):
+            name = "/" if self.take().value == "over" else "binom"
+            inner = Call(name, (inner, self.sum()))
+        self.expect("}")
+        return inner
+
+    def braces(self) -> Node:
+        """{1, 2}, {x | x > 2} or {}."""
+        if self.is_op("\\}"):
+            self.take()
+            return NamedSet("empty")
+        self.builder = 1
+        inner = self.listing(("\\}", "|", ":"))
+        self.builder = 0
+        if self.is_op("|", ":"):
+            self.take()
+            condition = self.listing(("\\}",))
+            self.expect("\\}")
+            return Builder(inner, condition)
+        self.expect("\\}")
+        return Braces(inner.items if isinstance(inner, Listing) else (inner,))
+
+
+def parse(text: str, thousands: bool = True) -> Node:
+    """The tree of an answer as a model or a dataset wrote it; raises ParseError or TooCostly."""
+    return parse_clean(clean(text), thousands)
+
+
+def parse_clean(text: str, thousands: bool = True) -> Node:
+    """`parse` of a text that `clean` has seen. Without `thousands`, a comma between digits separates."""
+    check_text(text)
+    if not text:
+        raise ParseError("nothing is there")
+    special = _time(text) or _based(text)
+    if special is not None:
+        return special
+    tokens = tokenize(_notations(text))
+    if thousands:
+        tokens = _join_thousands(tokens)
+    node = AnswerParser(tokens).answer()
+    return Words(node.text) if isinstance(node, Words) else node
+
+
+def _time(text: str) -> Node | None:
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    digits = tuple(part for part in match.group(1, 2, 3) if part is not None)
+    colon = Colon(tuple(number(int(part)) for part in digits), digits)
+    half = match.group(4)
+    return colon if half is None else Quantity(colon, f"{half.lower()}m")
+
+
+def _based(text: str) -> Node | None:
+    """Numbers whose digits are letters, in brackets, or whose base is said in words."""
+    match = _IN_BASE.fullmatch(text) or (_LETTERED.fullmatch(text) if "_" in text else None)
+    if match is None:
+        return None
+    sign, digits, name = match.groups()
+    name = name.replace("base", "").strip()
+    base = BASE_WORDS.get(name, int(name) if name.isdigit() and len(name) < 4 else 0)
+    if not 2 <= base <= 36 or any(int(d, 36) >= base for d in digits):
+        return None
+    return Based(digits.upper().lstrip("0") or "0", base, sign == "-")
+
+
+def _notations(text: str) -> str:
+    """Repeating decimals, intervals with reversed brackets and systems in the grammar's own spelling."""
+    if "." in text:
+        text = _DOTTED.sub(r"\\repeating{\1}{\2}{\3\4\5}", text)
+        for pattern, _ in _REPEATING:
+            text = pattern.sub(r"\\repeating{\1}{\2}{\3}", text)
+    if "]" in text or "[" in text:
+        text = _FRENCH.sub(_french, text)
+    if "\\begin" in text:
+        text = _CASES.sub(r"\\begin{cases}", text)
+    return text
+
+
+def _french(match: re.Match[str]) -> str:
+    opening, inside, closing = match.groups()
+    if (opening, closing) == ("[", "]"):
+        return match.group()
+    return ("(" if opening == "]" else "[") + inside + (")" if closing == "[" else "]")
+
+
+def _join_thousands(tokens: list[Token]) -> list[Token]:
+    """`1,234,567` outside brackets is one number; within brackets its commas separate."""
+    joined: list[Token] = []
+    depth, at = 0, 0
+    while at < len(tokens):
+        token = tokens[at]
+        if token.value in ("(", "[", "\\{"):
+            depth += 1
+        elif token.value in (")", "]", "\\}"):
+            depth -= 1
+        elif token.kind == "number" and not depth and re.fullmatch(r"[1-9]\d{0,2}", token.value):
+            digits = token.value
+            while at + 2 < len(tokens) and _is_group(tokens[at + 1], tokens[at + 2]):
+                digits += tokens[at + 2].value
+                at += 2
+                if "." in digits:
+                    break
+            token = Token("number", digits, token.space)
+        joined.append(token)
+        at += 1
+    return joined
+
+
+def _is_group(comma: Token, group: Token) -> bool:
+    return (
+        comma.value == ","
+        and not comma.space
+        and group.kind == "number"
+        and not group.space
+        and re.fullmatch(r"\d{3}(\.\d+)?", group.value) is not None
+    )

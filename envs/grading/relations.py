@@ -1,0 +1,127 @@
+"""Equations and inequalities: what a named value is, and when two relations say the same."""
+
+from __future__ import annotations
+
+import mpmath
+
+from envs.grading.algebra import Undecided, difference, proportional
+from envs.grading.nodes import Call, Colon, Group, Listing, Node, Quantity, Relation, Sym, Words, symbols
+from envs.grading.sets import INEQUALITIES
+
+_TURN = {">": "<", ">=": "<="}
+
+
+def is_name(node: Node) -> bool:
+    """Whether a left side only names what the right side is: x, x_1, f(x), S_n, AB, (x, y), |AB|, A:B, words."""
+    if isinstance(node, Sym):
+        return bool(symbols(node))
+    if isinstance(node, Words):
+        return True
+    if isinstance(node, (Group, Listing)):
+        return all(map(is_name, node.items))
+    if isinstance(node, Colon):
+        return all(map(is_name, node.parts))
+    if isinstance(node, Quantity):
+        return is_name(node.value)
+    if not isinstance(node, Call):
+        return False
+    if ":" in node.name:
+        return True
+    if node.name == "*":
+        return all(isinstance(arg, (Sym, Call)) and _is_letters(arg) for arg in node.args)
+    return node.name in ("abs", "min", "max", "arg", "Re", "Im") and all(map(is_name, node.args))
+
+
+def _is_letters(node: Node) -> bool:
+    """Products of capital letters name a segment, an angle or an area."""
+    if isinstance(node, Sym):
+        return node.name[0].isupper() and bool(symbols(node))
+    return isinstance(node, Call) and node.name == "*" and all(map(_is_letters, node.args))
+
+
+def exact_part(node: Node) -> Node:
+    """Without what follows an approximation sign."""
+    if isinstance(node, Relation) and "~" in node.ops:
+        cut = node.ops.index("~")
+        return node.sides[0] if cut == 0 else Relation(node.sides[: cut + 1], node.ops[:cut])
+    return node
+
+
+def approximate_part(node: Node) -> Node | None:
+    """What follows the last approximation sign."""
+    return node.sides[-1] if isinstance(node, Relation) and node.ops and node.ops[-1] == "~" else None
+
+
+def named(node: Node) -> tuple[Node | None, Node]:
+    """(name, value) of `x = 5`, `f(x) = 2x`, `x in S`, `3 = sqrt 9`; (None, node) where the whole is the answer."""
+    if not isinstance(node, Relation):
+        return None, node
+    if node.ops == ("in",) or node.ops == ("->",):
+        return (node.sides[0], node.sides[1]) if is_name(node.sides[0]) else (None, node)
+    if node.ops == ("===",) and isinstance(node.sides[1], Quantity):
+        return node.sides[0], node.sides[1]
+    if all(op == "=" for op in node.ops) and all(is_name(side) or not symbols(side) for side in node.sides[:-1]):
+        return node.sides[0], node.sides[-1]
+    if node.ops == ("=",) and isinstance(node.sides[1], Sym) and not symbols(node.sides[0]) and symbols(node.sides[1]):
+        return node.sides[1], node.sides[0]  # 5 = x
+    return None, node
+
+
+def comparable_names(left: Node, right: Node) -> bool:
+    """Whether two names may stand for the same: equal, or one with an index or an argument that the other leaves out."""
+    return left == right or _letter(left) == _letter(right) is not None
+
+
+def _letter(node: Node) -> str | None:
+    if isinstance(node, Sym):
+        return node.name.partition("_")[0]
+    if isinstance(node, Call) and ":" in node.name:
+        return node.name.partition(":")[2].partition("_")[0]
+    return None
+
+
+def equal_relations(gold: Relation, answer: Relation) -> bool:
+    """Equations equal up to a constant factor, inequalities up to one whose sign turns them; raises Undecided."""
+    left, right = _two_sided(gold), _two_sided(answer)
+    if len(left) != len(right):
+        return False
+    if len(left) > 1:
+        unmatched = list(right)
+        for one in left:
+            match = next((other for other in unmatched if _equal_pair(one, other)), None)
+            if match is None:
+                return False
+            unmatched.remove(match)
+        return True
+    return _equal_pair(left[0], right[0])
+
+
+def _two_sided(relation: Relation) -> list[Relation]:
+    return [
+        Relation((a, b), (op,)) for a, op, b in zip(relation.sides, relation.ops, relation.sides[1:], strict=False)
+    ]
+
+
+def _oriented(relation: Relation) -> Relation:
+    op = relation.ops[0]
+    return Relation(relation.sides[::-1], (_TURN[op],)) if op in _TURN else relation
+
+
+def _equal_pair(gold: Relation, answer: Relation) -> bool:
+    gold, answer = _oriented(gold), _oriented(answer)
+    if gold == answer:
+        return True
+    op = gold.ops[0]
+    if op != answer.ops[0]:
+        return False
+    if op not in INEQUALITIES and op != "=":
+        raise Undecided(f"a relation {op}")
+    names = sorted(symbols(gold) | symbols(answer))
+    if not names:
+        return False
+    ratio = proportional(difference(gold), difference(answer), names)
+    if ratio is None:
+        return False
+    if op in ("=", "!="):
+        return True
+    return bool(not isinstance(ratio, mpmath.mpc) and ratio > 0)

@@ -1,0 +1,197 @@
+"""Compare runs: `python reason/evaluation/compare.py RUN_DIR... [--against RUN_DIR:vote]` prints one table.
+
+Accuracies carry 95 % bootstrap intervals over questions. A difference is taken on the questions that both sides
+answered, question by question (paired bootstrap, and McNemar's exact p where outcomes are 0 and 1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from reason.evaluation import records, stats
+from reason.inference.ledger import Ledger
+
+Row = dict[str, Any]
+COLUMNS = (  # title and key; a key that no row has is left out
+    ("method", "method"), ("scorer", "scorer"), ("settings", "settings"), ("n", "questions"), ("accuracy", "headline"),
+    ("majority", "majority_vote"), ("coverage", "coverage"), ("LM tok/q", "lm_tokens"), ("PRM tok/q", "prm_tokens"),
+    ("seconds", "seconds"), ("errors", "errors"),
+)  # fmt: skip
+
+
+@dataclass
+class Run:
+    """A run folder read back, or several that differ in their seed alone, averaged question by question."""
+
+    name: str
+    config: dict[str, Any]
+    results: dict[str, dict[str, float]]  # question id -> result, of the questions that were answered
+    ledger: Ledger  # sums
+    questions: int  # in all, failed ones too
+    errors: int
+    seconds: float
+
+
+def read(path: Path) -> Run:
+    """Read a run folder, whether the run has ended or not. Raises RecordError."""
+    rows, ledger = records.read_records(path), Ledger()
+    for row in rows:
+        ledger.add(Ledger(**row["ledger"]))
+    results = {row["id"]: row["result"] for row in rows if row["error"] is None}
+    seconds = max((row["elapsed"] for row in rows), default=0.0)
+    return Run(str(path), records.read_config(path), results, ledger, len(rows), len(rows) - len(results), seconds)
+
+
+def pool(runs: list[Run]) -> list[Run]:
+    """Put runs together that differ in their seed alone: per question the mean over the seeds that answered it."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        config = {key: run.config[key] for key in ("method", "LM", "RM", "method_config", "dataset", "cards")}
+        config["gen_config"] = {k: v for k, v in run.config["gen_config"].items() if k != "seed"}
+        groups.setdefault(json.dumps(config, sort_keys=True), []).append(run)
+    return [group[0] if len(group) == 1 else _pooled(group) for group in groups.values()]
+
+
+def _pooled(group: list[Run]) -> Run:
+    ids = {identifier for run in group for identifier in run.results}
+    results, ledger = {}, Ledger()
+    for identifier in ids:
+        found = [run.results[identifier] for run in group if identifier in run.results]
+        results[identifier] = {name: stats.mean([result[name] for result in found]) for name in found[0]}
+    for run in group:
+        ledger.add(run.ledger)
+    name = f"{group[0].name} and {len(group) - 1} more seeds"
+    sums = (sum(run.questions for run in group), sum(run.errors for run in group), sum(run.seconds for run in group))
+    return Run(name, group[0].config, results, ledger, *sums)
+
+
+def row(run: Run) -> Row:
+    """One flat row of the table; accuracies as [mean, low, high]. Tokens are means a question and seed."""
+    found: Row = {
+        "run": run.name,
+        "method": run.config["method"],
+        "scorer": run.config["RM"] or "-",
+        "settings": _settings(run.config),
+        "questions": len(run.results),
+        "lm_tokens": run.ledger.generated_tokens / max(1, run.questions),
+        "prm_tokens": run.ledger.prm_tokens_computed / max(1, run.questions),
+        "seconds": run.seconds,
+        "errors": run.errors,
+    }
+    for name in next(iter(run.results.values()), {}):
+        if name != "total_completion_tokens":
+            found[name] = list(stats.bootstrap([result[name] for result in run.results.values()]))
+    return found
+
+
+def _settings(config: dict[str, Any]) -> str:
+    options, sampling = config["method_config"], config["gen_config"]
+    shape = {
+        "cot": "greedy",
+        "best_of_n": f"N={options['num_sequence']}",
+        "beam_search": f"{options['num_sequence']} x {options['width']}",
+        "vanila_mcts": f"{options['num_sequence']} paths x {options['width']}",
+    }.get(config["method"], "")
+    return shape if config["method"] == "cot" else f"{shape}, T={sampling['temperature']}"
+
+
+def difference(run: Run, vote: str, other: Run, other_vote: str) -> Row | None:
+    """Paired difference of two votes over the questions that both answered; None when there is no such question."""
+    if run.config["dataset"]["task"] != other.config["dataset"]["task"]:
+        raise records.RecordError(f"{run.name} and {other.name} are of different tasks")
+    for side, name in ((run, vote), (other, other_vote)):
+        if side.results and name not in next(iter(side.results.values())):
+            known = ", ".join(next(iter(side.results.values())))
+            raise records.RecordError(f"{side.name} has no vote {name!r}; it has: {known}")
+    shared = sorted(set(run.results) & set(other.results))
+    if not shared:
+        return None
+    a, b = ([side.results[i][name] for i in shared] for side, name in ((run, vote), (other, other_vote)))
+    binary = set(a) | set(b) <= {0, 1}
+    return {
+        "run": f"{run.name}:{vote}",
+        "against": f"{other.name}:{other_vote}",
+        "questions": len(shared),
+        "difference": list(stats.paired_bootstrap(a, b)),
+        "mcnemar_p": stats.mcnemar(a, b) if binary else None,
+    }
+
+
+def table(rows: list[Row], markdown: bool) -> str:
+    """The rows as aligned text, or as a Markdown table."""
+    shown = [(title, key) for title, key in COLUMNS if any(key in r for r in rows)]
+    cells = [[title for title, _ in shown]] + [[_cell(r.get(key)) for _, key in shown] for r in rows]
+    if markdown:
+        lines = ["| " + " | ".join(line) + " |" for line in cells]
+        return "\n".join([lines[0], "|" + "---|" * len(shown), *lines[1:]])
+    widths = [max(len(line[i]) for line in cells) for i in range(len(shown))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return f"{100 * value[0]:.1f} [{100 * value[1]:.1f}, {100 * value[2]:.1f}]"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+    return str(value)
+
+
+def differences(runs: list[Run], against: list[str]) -> list[Row]:
+    """Every run's headline against each `RUN:vote`; an empty RUN is the run itself, a missing vote the headline."""
+    found = []
+    for wanted in against:
+        name, _, vote = wanted.rpartition(":") if ":" in wanted else (wanted, "", "headline")
+        for run in runs:
+            other = run if not name else next((r for r in runs if _same(r, name)), None) or read(Path(name))
+            if other is run and vote in ("", "headline"):
+                continue
+            found.append(difference(run, "headline", other, vote or "headline"))
+    return [row for row in found if row is not None]
+
+
+def _same(run: Run, name: str) -> bool:
+    return Path(run.name.partition(" and ")[0]).resolve() == Path(name).resolve()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    p = argparse.ArgumentParser(prog="compare.py", description="Compare run folders in one table.")
+    p.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR")
+    p.add_argument(
+        "--against", action="append", default=[], metavar="RUN_DIR:VOTE",
+        help="paired difference of each run's headline to this; `:majority_vote` is each run's own; may be repeated",
+    )  # fmt: skip
+    p.add_argument("--pool_seeds", action="store_true", help="average runs that differ in --seed alone")
+    p.add_argument("--markdown", action="store_true", help="print Markdown tables")
+    p.add_argument("--json", type=Path, metavar="FILE", help="also write rows and differences here")
+    args = p.parse_args(arguments)
+    try:
+        runs = [read(path) for path in args.runs]
+        runs = pool(runs) if args.pool_seeds else runs
+        rows, paired = [row(run) for run in runs], differences(runs, args.against)
+    except records.RecordError as error:
+        print(f"compare.py: {error}", file=sys.stderr)
+        return 2
+    print(table(rows, args.markdown))
+    for d in paired:
+        p_value = "" if d["mcnemar_p"] is None else f", McNemar p = {d['mcnemar_p']:.2g}"
+        mean, low, high = (100 * value for value in d["difference"])
+        figures = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] points, n = {d['questions']}{p_value}"
+        print(f"{d['run']} - {d['against']}: {figures}")
+    if args.json:
+        args.json.write_text(json.dumps({"rows": rows, "differences": paired}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""Evaluate a search method on a task: `python reason/evaluation/evaluate.py --LM NAME --method best_of_n ...`.
+
+Exit status: 0, 1 when more questions failed than --allow_errors, 2 for bad input (one line on stderr), 130 on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).resolve().parents[2]
+if __package__ in (None, ""):  # run as a file: the folder of this file is on the path, the repository's root is not
+    sys.path[0] = str(ROOT)
+
+from reason.evaluation.arguments import BadInput, check, parser  # noqa: E402
+
+if TYPE_CHECKING:
+    from envs.base_env import Problem, Task
+    from reason.guided_search.options import SearchOptions
+    from reason.inference.base import LanguageModel, RewardModel
+    from reason.inference.fastchat import Services
+
+
+async def run(args: argparse.Namespace) -> int:
+    """One evaluation from its arguments to its exit status. Raises BadInput and the errors that `main` names."""
+    from envs.base_env import DataOptions, load_task
+    from reason.evaluation import records
+    from reason.evaluation.evaluator import Setup, evaluate
+    from reason.evaluation.manifest import manifest
+    from reason.evaluation.progress import Progress
+    from reason.evaluation.report import averages, closing_lines
+    from reason.inference.fastchat import Services
+
+    check(args)
+    task = load_task(args.task_name)
+    if args.is_few_shot and not task.few_shot:
+        raise BadInput(f"task {task.name!r} has no worked examples: leave out --is_few_shot")
+    problems = task.problems(DataOptions(args.split, args.data_path, args.limit, args.shuffle_seed, args.level))
+    async with Services(args.controller_addr, args.request_timeout) as services:
+        lm, rm = await models(args, services, task)
+        options = search_options(args, task, lm)
+        check_prompt(lm, task, problems[0], options)
+        config = manifest(args, problems, lm, rm, options)
+        if args.resume_dir is not None:
+            folder = records.resume(args.resume_dir, config)
+        else:
+            folder = records.create(args.save_dir, task.name, args.method, config)
+        known = {finished.id for finished in folder.finished}
+        waiting = [problem for problem in problems if problem.id not in known]
+        before = max((finished.elapsed for finished in folder.finished), default=0.0)
+        grader, started = task.grader(), time.monotonic()
+        try:
+            async with Progress(len(waiting), services.stats) as progress:
+
+                def done(record: records.Record) -> None:
+                    folder.append(record | {"elapsed": round(before + time.monotonic() - started, 3)})
+                    progress.update(record)
+
+                setup = Setup(task, args.method, lm, rm, options, grader)
+                await evaluate(setup, waiting, 1 if args.local else args.num_worker, done)
+            folder.write_averages(averages(folder.finished))
+        except asyncio.CancelledError:
+            print(f"Stopped. Finished questions are kept: --resume_dir {folder.path} continues.", file=sys.stderr)
+            raise
+        finally:
+            folder.close()
+            await grader.close()
+    print("\n".join(closing_lines(args.method, str(folder.path), folder.finished)))
+    failed = sum(finished.error is not None for finished in folder.finished)
+    return int(failed > args.allow_errors * len(folder.finished))
+
+
+async def models(args: argparse.Namespace, services: Services, task: Task) -> tuple[LanguageModel, RewardModel | None]:
+    """The served LM and reward model (None without --RM); refuses one that is served with another card."""
+    from reason.guided_search import METHODS
+    from reason.inference.oracle import OracleRM
+
+    lm, rm = await services.language_model(args.LM), None
+    check_card(lm, args.LM, "lm", args.lm_card)
+    if args.RM is not None and not METHODS[args.method].greedy:
+        if args.RM.partition(":")[0] == "oracle":
+            rm = OracleRM(task, args.RM)
+        else:
+            rm = await services.reward_model(args.RM)
+            check_card(rm, args.RM, "prm", args.rm_card)
+    return lm, rm
+
+
+def check_card(model: LanguageModel | RewardModel, name: str, kind: str, wanted: str | None) -> None:
+    """Refuse a model whose served card is not the card `wanted` (a name or a path), field by field."""
+    from reason.model_cards import card
+
+    if wanted is None:
+        return
+    here, served = card.to_dict(card.find("", kind, wanted)), card.to_dict(model.card)
+    if not here["chat_template"]:  # the worker fills in the tokenizer's
+        here["chat_template"] = served["chat_template"]
+    for field in here:
+        if here[field] != served[field]:
+            raise BadInput(
+                f"{name!r} is served with card {served['name']!r}, which differs from {wanted!r} in field {field!r}: "
+                f"serve it with --card {wanted}, or ask for its own card"
+            )
+
+
+def search_options(args: argparse.Namespace, task: Task, lm: LanguageModel) -> SearchOptions:
+    """The method's options: from the flags, else the LM's card, else the task."""
+    from reason.guided_search import METHODS
+    from reason.guided_search.options import SearchOptions
+
+    greedy, sampling = METHODS[args.method].greedy, lm.card.sampling
+
+    def given(value, otherwise):
+        return otherwise if value is None else value
+
+    try:
+        return SearchOptions(
+            num_sequence=1 if greedy else args.num_sequence,
+            width=given(args.tree_max_width, task.width),
+            depth=given(args.tree_max_depth, task.max_depth),
+            temperature=0.0 if greedy else given(args.temperature, sampling.get("temperature", 0.7)),
+            top_p=1.0 if greedy else given(args.top_p, sampling.get("top_p", 1.0)),
+            top_k=-1 if greedy else given(args.top_k, int(sampling.get("top_k", -1))),
+            max_new_tokens=given(args.max_new_tokens, task.max_new_tokens),
+            max_step_tokens=given(args.max_step_tokens, task.max_step_tokens),
+            seed=args.seed,
+            few_shot=args.is_few_shot,
+            pb_c_base=args.pb_c_base,
+            pb_c_init=args.pb_c_init,
+        )
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+
+
+def check_prompt(lm: LanguageModel, task: Task, problem: Problem, options: SearchOptions) -> None:
+    """Lay out one prompt, so that a card without a layout is named before the run and not in each record."""
+    from reason.inference.prompting import render
+
+    try:
+        render(lm.card, task.prompt(problem), task.few_shot if options.few_shot else ())
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    args = parser().parse_args(arguments)
+
+    from envs.base_env import TaskError
+    from reason.evaluation.records import RecordError
+    from reason.inference.base import ServiceError
+    from reason.model_cards.card import CardError
+
+    allow_many_connections()
+    try:
+        return asyncio.run(run(args))
+    except (BadInput, TaskError, RecordError, ServiceError, CardError) as error:
+        print(f"evaluate.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def allow_many_connections() -> None:
+    """Raise the soft limit of open files where the hard one lets us: each request in flight is a connection."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

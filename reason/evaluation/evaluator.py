@@ -1,0 +1,132 @@
+"""Many questions at once: solve, vote, grade, and hand over one record a question.
+
+One event loop drives everything. `num_worker` questions are in flight, each a coroutine that takes the next
+problem when it is done, so there is no barrier and never more than `num_worker` live trees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from envs.base_env import Grader, Problem, Task, Verdict
+from reason.evaluation.records import Record
+from reason.guided_search import solve
+from reason.guided_search.options import SearchOptions
+from reason.guided_search.solution import Solution
+from reason.inference.base import LanguageModel, ModelError, RewardModel
+from reason.inference.ledger import Ledger
+from reason.reranking import MAJORITY, VOTES, aggregate, cluster, vote, weighted_vote
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every question of a run is solved with."""
+
+    task: Task
+    method: str
+    lm: LanguageModel
+    rm: RewardModel | None
+    options: SearchOptions
+    grader: Grader
+
+
+async def evaluate(setup: Setup, problems: Sequence[Problem], num_worker: int, done: Callable[[Record], None]) -> None:
+    """Call `done` with the record of each problem, in order of completion. A failing question is a record too."""
+    waiting = iter(problems)
+
+    async def worker() -> None:
+        for problem in waiting:
+            done(await evaluate_problem(setup, problem))
+
+    workers = [asyncio.create_task(worker()) for _ in range(min(num_worker, len(problems)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for task in workers:
+            task.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def evaluate_problem(setup: Setup, problem: Problem) -> Record:
+    """Solve and grade one problem. Whatever goes wrong stands in the record's `error`, with no result."""
+    started, ledger = time.monotonic(), Ledger()
+    judged: Record = {"result": None, "output": [], "undecided": 0}
+    error = None
+    try:
+        solutions = await solve(setup.method, problem, setup.task, setup.lm, setup.rm, setup.options, ledger)
+        judged = await judge_solutions(setup, problem, solutions, ledger)
+    except Exception as caught:  # one question's failure is never the end of the run
+        if isinstance(caught, ModelError):  # expected now and then; of all else the place is kept
+            error = {"type": "ModelError", "message": str(caught)}
+        else:
+            error = {"type": type(caught).__name__, "message": str(caught), "traceback": traceback.format_exc()}
+    return {
+        "id": problem.id,
+        "question": problem.question,
+        "groundtruth": problem.solution or problem.answer,
+        "gold": problem.answer,
+        "level": problem.level,
+        "subject": problem.subject,
+        **judged,
+        "ledger": ledger.to_json(),
+        "seconds": round(time.monotonic() - started, 3),
+        "error": error,
+    }
+
+
+async def judge_solutions(setup: Setup, problem: Problem, solutions: Sequence[Solution], ledger: Ledger) -> Record:
+    """Votes and verdicts: the record's `result`, `output` and `undecided`."""
+    clusters, verdicts = await _grade(setup, problem, solutions, ledger)
+    return {
+        "result": _result(setup.rm, solutions, clusters, verdicts),
+        "output": [_output(i, s, c, verdicts) for i, (s, c) in enumerate(zip(solutions, clusters, strict=True))],
+        "undecided": sum(verdict.equal is None for verdict in verdicts.values()),
+    }
+
+
+async def _grade(
+    setup: Setup, problem: Problem, solutions: Sequence[Solution], ledger: Ledger
+) -> tuple[list[int | None], dict[int, Verdict]]:
+    """The cluster of each solution's answer (None: no answer), and the gold's verdict on each cluster."""
+    started = time.monotonic()
+    answers = [solution.answer for solution in solutions]
+    clusters = await cluster(answers, setup.grader)
+    distinct = {c: answers[clusters.index(c)] for c in clusters if c is not None}
+    verdicts = await asyncio.gather(*(setup.grader.equal(problem.answer, answer) for answer in distinct.values()))
+    ledger.seconds_grading += time.monotonic() - started
+    return clusters, dict(zip(distinct, verdicts, strict=True))
+
+
+def _result(
+    rm: RewardModel | None, solutions: Sequence[Solution], clusters: list[int | None], verdicts: dict[int, Verdict]
+) -> dict[str, int]:
+    """OpenR's votes as 0 or 1 (an undecided verdict is no 1), the headline vote, coverage, and the tokens."""
+    scores = [solution.scores or () for solution in solutions]
+    votes = {mode: vote(mode, clusters, scores) for mode in (VOTES if rm else (MAJORITY,))}
+    votes["headline"] = votes[MAJORITY]
+    if rm:
+        weights = [0.0 if c is None else aggregate(s, rm.card.aggregation) for s, c in zip(scores, clusters)]
+        votes["headline"] = weighted_vote(clusters, weights)
+    right = [c is not None and verdicts[c].equal is True for c in clusters]
+    result = {name: int(chosen is not None and right[chosen]) for name, chosen in votes.items()}
+    result["coverage"] = int(any(right))
+    result["total_completion_tokens"] = sum(solution.search_tokens for solution in solutions)
+    return result
+
+
+def _output(index: int, solution: Solution, group: int | None, verdicts: dict[int, Verdict]) -> Record:
+    """A solution as OpenR writes it, with its answer and the verdict on it (None: undecided, or no answer)."""
+    return {
+        "path_idx": index,
+        "text": solution.text,
+        "value": None if solution.scores is None else list(solution.scores),
+        "completion_tokens": solution.search_tokens,
+        "num_tokens": solution.num_tokens,
+        "finish_reason": solution.finish_reason,
+        "answer": solution.answer,
+        "verdict": None if group is None else verdicts[group].equal,
+    }

@@ -1,0 +1,174 @@
+"""A run's folder on disk: config.json, record.jsonl (one flushed line a finished question), avg_result.json.
+
+A folder is written by one process at a time (a lock on config.json). A killed run loses at most the line
+it was writing; `resume` drops that line and those of questions that failed, and goes on in the same folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+CONFIG, RECORDS, AVERAGES = "config.json", "record.jsonl", "avg_result.json"
+# arguments that may differ on resume
+FREE = {"num_worker", "local", "controller_addr", "request_timeout", "save_dir", "resume_dir", "allow_errors"}
+
+Record = dict[str, Any]
+
+
+class RecordError(ValueError):
+    """A run folder cannot be used; the message says which and why."""
+
+
+class Finished(NamedTuple):
+    """What the end of a run needs of a finished question; its texts stay on disk."""
+
+    id: str
+    result: dict[str, float] | None  # None: failed
+    ledger: dict[str, float]
+    error: dict[str, str] | None
+    level: str | None
+    undecided: int  # answers that the grader could not decide on
+    elapsed: float  # seconds from the run's start to this record, summed over resumptions
+
+
+def summary(record: Record) -> Finished:
+    """The part of a record that is kept in memory."""
+    return Finished(*(record[name] for name in Finished._fields))
+
+
+class RunFolder:
+    """An open run folder; `append` writes one record."""
+
+    def __init__(self, path: Path, finished: list[Finished], lock: TextIO) -> None:
+        self.path, self.finished, self._lock = path, finished, lock
+        # A lone surrogate in a model's text becomes \\udxxx, which is how JSON spells it.
+        self._file = open(path / RECORDS, "a", encoding="utf-8", errors="backslashreplace")
+
+    def append(self, record: Record) -> None:
+        """Write one line and hand it to the system, so that a kill loses no finished question."""
+        try:
+            self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise RecordError(f"{self.path / RECORDS}: cannot be written: {error.strerror}") from None
+        self.finished.append(summary(record))
+
+    def write_averages(self, averages: Record) -> None:
+        """avg_result.json, OpenR's shape: a list with one element."""
+        _write_json(self.path / AVERAGES, [averages])
+
+    def close(self) -> None:
+        """Close the file and free the lock."""
+        self._file.close()
+        self._lock.close()
+
+
+def create(save_dir: Path, task: str, method: str, config: Record) -> RunFolder:
+    """A new folder `<save_dir>/<task>/<method>/<YYYYmmdd_HHMMSS>`, with `_2`, `_3`... where the second is taken."""
+    parent = save_dir / task / method
+    stamp = time.strftime("%Y%m%d_%H%M%S")
+    number = 1
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = parent / (stamp if number == 1 else f"{stamp}_{number}")
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                number += 1
+        _write_json(path / CONFIG, config)
+        return RunFolder(path, [], _lock(path))
+    except OSError as error:
+        raise RecordError(f"--save_dir {save_dir}: {error.strerror}: {error.filename}") from None
+
+
+def resume(path: Path, config: Record) -> RunFolder:
+    """Open an older run's folder; refuses another configuration, and a folder that another process writes."""
+    if not (path / CONFIG).is_file():
+        raise RecordError(f"--resume_dir {path}: not a run folder, it has no {CONFIG}")
+    difference = _first_difference(read_config(path), config)
+    if difference:
+        raise RecordError(f"--resume_dir {path}: {difference}; give the run's own value, or start a new run")
+    lock = _lock(path)
+    records = [record for record in read_records(path) if record["error"] is None]
+    kept = path / "record.tmp"
+    with open(kept, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    kept.replace(path / RECORDS)
+    return RunFolder(path, [summary(record) for record in records], lock)
+
+
+def read_config(path: Path) -> Record:
+    """config.json of a run folder."""
+    return _read_json(path / CONFIG)
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records of a run folder, also of a run that goes on or was killed: a torn last line is left out."""
+    where = path / RECORDS
+    try:
+        data = where.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{where}: cannot be read: {error.strerror}") from None
+    records = []
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        try:
+            record = json.loads(line)
+            summary(record)
+        except (ValueError, KeyError, TypeError):
+            raise RecordError(f"{where}, line {number}: not a record of this project") from None
+        records.append(record)
+    return records
+
+
+def read_averages(path: Path) -> Record:
+    """The element of avg_result.json; raises RecordError when the run has not ended."""
+    return _read_json(path / AVERAGES)[0]
+
+
+def _lock(path: Path) -> TextIO:
+    """An open config.json that no other process can lock; closing it, or the end of the process, frees it."""
+    file = open(path / CONFIG, encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise RecordError(f"{path}: another process is writing this run") from None
+    return file
+
+
+def _first_difference(old: Record, new: Record) -> str | None:
+    """The first argument, or field of what follows from the arguments, that differs, as a sentence."""
+    for part in ("arguments", "method_config", "gen_config", "dataset", "cards"):
+        before, now = old.get(part, {}), new[part]
+        for name in sorted(set(before) | set(now)):
+            if name not in FREE and before.get(name) != now.get(name):
+                label = f"--{name}" if part == "arguments" else f"{part} {name}"
+                return f"{label} was {_short(before.get(name))} and is {_short(now.get(name))}"
+    return None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _write_json(path: Path, data: Any) -> None:
+    """Whole or not at all: written beside and renamed."""
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RecordError(f"{path}: not valid JSON: {error}") from None

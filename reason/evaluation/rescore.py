@@ -1,0 +1,106 @@
+"""Vote again over the solutions of a finished run with another scorer: `rescore.py RUN_DIR --RM oracle --save_dir D`.
+
+For best-of-N only: its samples do not depend on the scorer, so one run serves several. The result is a run folder
+like any other, with the cost of generation copied and the new scorer's cost in place of the old one's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from envs.base_env import Problem, Task, load_task
+from reason.evaluation import records
+from reason.evaluation.arguments import BadInput
+from reason.evaluation.evaluator import Setup, judge_solutions
+from reason.evaluation.report import averages, closing_lines
+from reason.guided_search.options import SearchOptions
+from reason.guided_search.solution import Solution, split_steps
+from reason.inference.base import RewardModel
+from reason.inference.ledger import Ledger
+
+
+def problem_of(row: records.Record) -> Problem:
+    """The problem that a record answers."""
+    return Problem(row["id"], row["question"], row["gold"], row["level"], row["subject"])
+
+
+async def rescored(row: records.Record, task: Task, rm: RewardModel, setup: Setup, separator: str) -> records.Record:
+    """The record with the new scorer's scores and votes; a record of a failed question stays as it is."""
+    if row["error"] is not None:
+        return row
+    problem, ledger = problem_of(row), Ledger(**row["ledger"])
+    ledger.prm_calls = ledger.prm_tokens_computed = ledger.prm_tokens_reused = 0
+    ledger.seconds_scoring = 0.0
+    steps = [split_steps(output["text"], separator) for output in row["output"]]
+    with_steps = [s for s in steps if s]
+    scores = iter(await rm.score(problem, with_steps, ledger) if with_steps else [])
+    solutions = [
+        Solution(
+            tuple(s), tuple(next(scores)) if s else (), task.extract(output["text"]),
+            output["num_tokens"], output["finish_reason"], output["completion_tokens"],
+        )
+        for s, output in zip(steps, row["output"], strict=True)
+    ]  # fmt: skip
+    return row | await judge_solutions(setup, problem, solutions, ledger) | {"ledger": ledger.to_json()}
+
+
+async def run(args: argparse.Namespace) -> Path:
+    """Write the new run folder and return it. Raises BadInput, RecordError, ServiceError."""
+    from reason.inference.fastchat import Services
+    from reason.inference.oracle import OracleRM
+    from reason.model_cards.card import to_dict
+
+    config = records.read_config(args.run)
+    if config["method"] != "best_of_n":
+        raise BadInput(f"{args.run} is a run of {config['method']}; only the samples of best_of_n serve any scorer")
+    task = load_task(config["dataset"]["task"])
+    grader = task.grader()
+    async with Services(args.controller_addr) as services:
+        oracle = args.RM.partition(":")[0] == "oracle"
+        rm = OracleRM(task, args.RM) if oracle else await services.reward_model(args.RM)
+        config |= {
+            "RM": args.RM,
+            "headline": f"weighted vote, {rm.card.aggregation} of the step scores",
+            "cards": config["cards"] | {"RM": to_dict(rm.card)},
+            "rescored_from": str(args.run),
+        }
+        setup = Setup(task, config["method"], None, rm, SearchOptions(), grader)  # type: ignore[arg-type]
+        folder = records.create(args.save_dir, task.name, config["method"], config)
+        separator = config["cards"]["LM"]["step_separator"]
+        try:
+            for row in records.read_records(args.run):
+                folder.append(await rescored(row, task, rm, setup, separator))
+            folder.write_averages(averages(folder.finished))
+        finally:
+            folder.close()
+            await grader.close()
+    print("\n".join(closing_lines(config["method"], str(folder.path), folder.finished)))
+    return folder.path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    from envs.base_env import TaskError
+    from reason.inference.base import ServiceError
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="the folder of a finished best_of_n run")
+    parser.add_argument("--RM", required=True, help="oracle, oracle:noise=E, or the name of a served reward model")
+    parser.add_argument("--save_dir", type=Path, required=True)
+    parser.add_argument("--controller_addr", default="http://127.0.0.1:28777")
+    try:
+        asyncio.run(run(parser.parse_args(arguments)))
+    except (BadInput, TaskError, records.RecordError, ServiceError) as error:
+        print(f"rescore.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

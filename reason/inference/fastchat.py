@@ -1,0 +1,295 @@
+"""Models behind a FastChat controller: one keep-alive session, workers looked up once and shared by load.
+
+The wire is OpenR's with optional additions, so OpenR's workers answer too: bare values where they send no list,
+fewer samples than asked for, no card.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from envs.base_env import Problem
+from reason.inference.base import ModelError, Sample, Sampling, ServiceError
+from reason.inference.ledger import Ledger
+from reason.model_cards import card as cards
+from reason.model_cards.card import LMCard, PRMCard
+
+ATTEMPTS = 5
+
+
+class _Retryable(ModelError):
+    """Another try, perhaps at another worker, may succeed."""
+
+
+@dataclass
+class Stats:
+    """Live figures for the progress bar."""
+
+    requests_in_flight: int = 0
+    generated_tokens: int = 0
+
+
+@dataclass
+class _Worker:
+    address: str
+    in_flight: int = 0
+    failures: int = 0  # since its last success: a failing worker is asked last
+
+
+@dataclass
+class Services:
+    """A session with the controller at `controller_addr`. Use as `async with Services(addr) as services`."""
+
+    controller_addr: str
+    request_timeout: float = 600.0  # seconds without a byte from a worker
+    stats: Stats = field(default_factory=Stats)
+
+    async def __aenter__(self) -> "Services":
+        self.controller_addr = self.controller_addr.rstrip("/").replace("//0.0.0.0", "//127.0.0.1")
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=300),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self.request_timeout),
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.session.close()
+
+    async def language_model(self, name: str) -> "FastChatLM":
+        """The policy LM registered as `name`; raises ServiceError with one line that says what to do."""
+        pool, details = await self._model(name)
+        card = self._card(name, details, "lm")
+        assert isinstance(card, LMCard)
+        return FastChatLM(card, details, pool)
+
+    async def reward_model(self, name: str) -> "FastChatRM":
+        """The PRM registered as `name`; raises ServiceError with one line that says what to do."""
+        pool, details = await self._model(name)
+        card = self._card(name, details, "prm")
+        assert isinstance(card, PRMCard)
+        return FastChatRM(card, details, pool)
+
+    async def _model(self, name: str) -> tuple["WorkerPool", dict[str, Any]]:
+        listed = (await self._controller("list_models")).get("models", [])
+        if name not in listed:
+            raise ServiceError(
+                f"no worker serves {name!r}; the controller at {self.controller_addr} has: "
+                f"{', '.join(sorted(listed)) or 'none'}"
+            )
+        pool = WorkerPool(self, name)
+        await pool.look_up()
+        try:
+            return pool, await pool.post("model_details", {"model": name})
+        except ModelError as error:
+            raise ServiceError(f"{name}: {error}") from None
+
+    def _card(self, name: str, details: dict[str, Any], kind: str) -> cards.Card:
+        try:
+            if "card" in details:
+                card = cards.from_dict(details["card"], f"the worker of {name}")
+            else:  # one of OpenR's workers
+                card = cards.find(name, kind)
+        except cards.CardError as error:
+            raise ServiceError(str(error)) from None
+        if card.kind != kind:
+            wanted = {"lm": "a policy LM (--LM)", "prm": "a reward model (--RM)"}[kind]
+            raise ServiceError(f"{name!r} is served with the {card.kind} card {card.name!r}, it cannot be {wanted}")
+        return card
+
+    async def _controller(self, route: str, payload: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            async with self.session.post(f"{self.controller_addr}/{route}", json=payload or {}) as reply:
+                return (await reply.json(content_type=None)) or {}
+        except (aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
+            raise ServiceError(
+                f"no controller answers at {self.controller_addr} ({type(error).__name__}): "
+                "start the services (reason/llm_service/create_service_*.sh) or give --controller_addr"
+            ) from None
+
+
+class WorkerPool:
+    """All workers of one model. The least busy one takes the next request; a failed request is tried again."""
+
+    def __init__(self, services: Services, model: str) -> None:
+        self.services, self.model, self.workers = services, model, list[_Worker]()
+
+    async def look_up(self) -> None:
+        """Learn the workers' addresses. The controller hands them out one at a time, the least loaded first."""
+        await self.services._controller("refresh_all_workers")
+        found: dict[str, _Worker] = {worker.address: worker for worker in self.workers}
+        repeats = 0
+        while repeats <= 2 * len(found) + 1:
+            reply = await self.services._controller("get_worker_address", {"model": self.model})
+            address = reply.get("address", "")
+            if not address:
+                break
+            repeats = repeats + 1 if address in found else 0
+            found.setdefault(address, _Worker(address))
+        self.workers = list(found.values())
+        if not self.workers:
+            raise ServiceError(f"no worker of {self.model!r} is alive")
+
+    async def post(self, route: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """POST to a worker and return its reply; raises ModelError after ATTEMPTS tries or on a final error."""
+        tries = AsyncRetrying(
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            retry=retry_if_exception_type(_Retryable),
+            reraise=True,
+        )
+        async for attempt in tries:
+            with attempt:
+                return await self._post_once(route, payload)
+        raise AssertionError("unreachable: the last failed try is raised")
+
+    async def _post_once(self, route: str, payload: dict[str, Any]) -> dict[str, Any]:
+        worker = min(self.workers, key=lambda w: (w.failures, w.in_flight))
+        stats = self.services.stats
+        worker.in_flight += 1
+        stats.requests_in_flight += 1
+        try:
+            async with self.services.session.post(f"{worker.address}/{route}", json=payload) as reply:
+                if reply.status != 200:
+                    raise _Retryable(f"{worker.address}/{route} answered with HTTP status {reply.status}")
+                data = await reply.json(content_type=None)
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            worker.failures += 1
+            raise _Retryable(f"{worker.address}/{route}: {type(error).__name__}: {error}") from None
+        except ValueError:
+            worker.failures += 1
+            raise _Retryable(f"{worker.address}/{route} did not answer with JSON") from None
+        except _Retryable:
+            worker.failures += 1
+            raise
+        finally:
+            worker.in_flight -= 1
+            stats.requests_in_flight -= 1
+        if not isinstance(data, dict):
+            raise ModelError(f"{worker.address}/{route} answered with {type(data).__name__}, not an object")
+        if data.get("error_code", 0):
+            detail = data.get("error") or {}
+            message = detail.get("message") or data.get("text") or f"error {data['error_code']}"
+            kind = _Retryable if detail.get("retryable") else ModelError
+            raise kind(f"{worker.address}/{route}: {str(message)[:500]}")
+        worker.failures = 0
+        return data
+
+
+@dataclass
+class FastChatLM:
+    """A `LanguageModel` served by FastChat workers."""
+
+    card: LMCard
+    details: dict[str, Any]
+    pool: WorkerPool
+
+    async def generate(self, prompt: str, sampling: Sampling, seeds: Sequence[int], ledger: Ledger) -> list[Sample]:
+        """See `LanguageModel.generate`. A worker that draws fewer samples than asked for is asked again."""
+        samples: list[Sample] = []
+        while len(samples) < len(seeds):
+            samples += await self._request(prompt, sampling, list(seeds[len(samples) :]), ledger)
+        return samples
+
+    async def _request(self, prompt: str, sampling: Sampling, seeds: list[int], ledger: Ledger) -> list[Sample]:
+        started = time.monotonic()
+        reply = await self.pool.post(
+            "worker_generate",
+            {
+                "model": self.pool.model,
+                "prompt": prompt,
+                "n": len(seeds),
+                "seeds": seeds,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "top_k": sampling.top_k,
+                "max_new_tokens": sampling.max_tokens,
+                "stop": list(sampling.stop),
+                "stop_token_ids": None,
+                "include_stop_str_in_output": True,
+                "echo": False,
+            },
+        )
+        try:
+            texts, lengths, reasons, logprobs = (
+                _as_list(reply[key]) for key in ("text", "output_token_len", "finish_reason", "cumulative_logprob")
+            )
+            samples = [
+                Sample(str(text), int(length), str(reason), float(logprob))
+                for text, length, reason, logprob in zip(texts, lengths, reasons, logprobs, strict=True)
+            ]
+            prompt_tokens = int(_as_list(reply["usage"]["prompt_tokens"])[0])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ModelError(f"the LM worker's reply is malformed: {type(error).__name__}: {error}") from None
+        if not 0 < len(samples) <= len(seeds):
+            raise ModelError(f"the LM worker drew {len(samples)} samples, {len(seeds)} were asked for")
+        ledger.lm_calls += 1
+        ledger.prompt_tokens += prompt_tokens
+        ledger.generated_tokens += sum(sample.num_tokens for sample in samples)
+        ledger.seconds_generating += time.monotonic() - started
+        self.pool.services.stats.generated_tokens += sum(sample.num_tokens for sample in samples)
+        return samples
+
+
+@dataclass
+class FastChatRM:
+    """A `RewardModel` served by FastChat workers."""
+
+    card: PRMCard
+    details: dict[str, Any]
+    pool: WorkerPool
+
+    async def score(
+        self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger
+    ) -> list[list[float]]:
+        """See `RewardModel.score`."""
+        started = time.monotonic()
+        payload: dict[str, Any] = {"model": self.pool.model}
+        if "card" in self.details:
+            payload["inputs"] = [{"question": problem.question, "steps": list(steps)} for steps in solutions]
+        else:
+            payload["input_str"] = [_plain_text(self.card, problem.question, steps) for steps in solutions]
+        reply = await self.pool.post("worker_value_inference", payload)
+        scores = check_scores(reply.get("value"), solutions)
+        usage = reply.get("usage") or {}
+        ledger.prm_calls += 1
+        ledger.prm_tokens_computed += int(usage.get("computed_tokens", 0))
+        ledger.prm_tokens_reused += int(usage.get("reused_tokens", 0))
+        ledger.seconds_scoring += time.monotonic() - started
+        return scores
+
+
+def check_scores(value: Any, solutions: Sequence[Sequence[str]]) -> list[list[float]]:
+    """`value` as one finite score a step of each solution; raises ModelError on anything else."""
+    if not isinstance(value, list) or len(value) != len(solutions):
+        raise ModelError(f"the reward model did not answer with one list for each of {len(solutions)} solutions")
+    for scores, steps in zip(value, solutions, strict=True):
+        if not isinstance(scores, list) or len(scores) != len(steps):
+            got = len(scores) if isinstance(scores, list) else type(scores).__name__
+            raise ModelError(f"the reward model gave {got} scores for {len(steps)} steps")
+        if not all(isinstance(s, int | float) and math.isfinite(s) for s in scores):
+            raise ModelError("the reward model gave a score that is not a finite number")
+    return [[float(s) for s in scores] for scores in value]
+
+
+def _plain_text(card: PRMCard, question: str, steps: Sequence[str]) -> str:
+    """The text that OpenR's reward worker takes: question, then each step with its tag."""
+    text = card.question.replace("{question}", question)
+    for n, step in enumerate(steps, 1):
+        values = {"{n}": str(n), "{tag}": card.step_tag, "{step}": step.strip() if card.strip else step}
+        piece = card.step
+        for name, value in values.items():
+            piece = piece.replace(name, value)
+        text += piece
+    return text
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,30 @@
+"""What a question cost. Every LM, PRM and grader call adds to the ledger of its question."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass
+class Ledger:
+    """Counts and seconds of one question, or sums of them over a run. Seconds are of waiting for the reply."""
+
+    lm_calls: int = 0
+    prompt_tokens: int = 0  # prefilled, once a call however many samples it draws
+    generated_tokens: int = 0
+    prm_calls: int = 0
+    prm_tokens_computed: int = 0
+    prm_tokens_reused: int = 0
+    seconds_generating: float = 0.0
+    seconds_scoring: float = 0.0
+    seconds_grading: float = 0.0
+    seconds_waiting: float = 0.0  # for a free place among the questions in flight
+
+    def add(self, other: "Ledger") -> None:
+        """Add `other`, field by field."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+    def to_json(self) -> dict[str, float]:
+        """Plain numbers, seconds rounded to the millisecond."""
+        return {name: round(value, 3) for name, value in asdict(self).items()}

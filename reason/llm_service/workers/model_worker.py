@@ -1,0 +1,112 @@
+"""Serve a policy LM with transformers: `python -m reason.llm_service.workers.model_worker --model-path FOLDER`.
+
+Takes any attention-only causal LM, on a CPU or one GPU; concurrent requests share forward passes, see
+`transformers_engine.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncIterator
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from reason.llm_service.workers.base_worker import (
+    Params,
+    StartError,
+    Worker,
+    common_arguments,
+    main,
+    with_template,
+)
+from reason.llm_service.workers.generation import encode_prompt, only_one, read_request, reply, stream_chunk
+from reason.llm_service.workers.slots import ATTENTION
+from reason.llm_service.workers.transformers_engine import Engine
+from reason.model_cards.card import Card
+
+GIB = 2**30
+ATTENDING = {"full_attention", "sliding_attention"}  # kinds of layers that the engine's rows can serve
+
+
+def context_length(config: transformers.PretrainedConfig) -> int:
+    """Tokens that the model reads at most; within a sliding window, where it has one. Raises StartError."""
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
+    if not kinds <= ATTENDING:
+        raise StartError(f"layers of kind {', '.join(sorted(kinds - ATTENDING))} need the vLLM worker")
+    window = getattr(config, "sliding_window", None) if "sliding_attention" in kinds else None
+    return min(config.max_position_embeddings, window or config.max_position_embeddings)
+
+
+def end_tokens(model: transformers.PreTrainedModel, tokenizer: transformers.PreTrainedTokenizerBase) -> set[int]:
+    """Ids that end a text: the generation config's and the tokenizer's."""
+    ids = model.generation_config.eos_token_id
+    ids = ids if isinstance(ids, list) else [ids]
+    return {i for i in [*ids, tokenizer.eos_token_id] if i is not None}
+
+
+class ModelWorker(Worker):
+    """A policy LM behind the transformers engine."""
+
+    engine = "transformers"
+
+    def __init__(self, args: argparse.Namespace, card: Card) -> None:
+        device = args.device
+        dtype = getattr(torch, args.dtype or ("float32" if device == "cpu" else "bfloat16"))
+        options = {"trust_remote_code": args.trust_remote_code}
+        try:
+            self.tokenizer = tokenizer = AutoTokenizer.from_pretrained(args.model_path, **options)
+            self.model = AutoModelForCausalLM.from_pretrained(
+                args.model_path, dtype=dtype, attn_implementation=ATTENTION, **options
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise StartError(f"the model {args.model_path} cannot be loaded: {reason}") from None
+        super().__init__(args, with_template(card, tokenizer))
+        self.tokenizer = tokenizer
+        self.model.to(device).eval()
+        config = self.model.config.get_text_config()
+        self.context_len = min(context_length(config), args.max_model_len or config.max_position_embeddings)
+        free = torch.cuda.mem_get_info()[0] * 0.8 if device == "cuda" else 4 * GIB
+        kv_bytes = int(args.kv_cache_gib * GIB if args.kv_cache_gib else free)
+        self.batcher = Engine(self.model, tokenizer, end_tokens(self.model, tokenizer), args.max_num_seqs, kv_bytes)
+
+    async def close(self) -> None:
+        self.batcher.close()
+
+    async def generate(self, params: Params) -> dict[str, Any]:
+        request = read_request(params, self.tokenizer, self.context_len, self.batcher.vocabulary)
+        return reply(request, await self.batcher.generate(request))
+
+    async def stream(self, params: Params) -> AsyncIterator[dict[str, Any]]:
+        """One chunk a token."""
+        request = read_request(params, self.tokenizer, self.context_len, self.batcher.vocabulary)
+        only_one(request)
+        async for sample in self.batcher.stream(request):
+            done = sample if sample.finish_reason else None
+            yield stream_chunk(request, sample.text, len(sample.token_ids), done)
+
+    def count_tokens(self, text: str) -> int:
+        return len(encode_prompt(self.tokenizer, text))
+
+    def details(self) -> dict[str, Any]:
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return {"context_length": self.context_len, "dtype": dtype, "version": transformers.__version__}
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="model_worker", description=__doc__)
+    common_arguments(parser, concurrency=1024)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="default: float32 on a CPU, bfloat16 on a GPU")
+    parser.add_argument("--max-model-len", type=int, help="context; default: the model's")
+    parser.add_argument("--max-num-seqs", type=int, default=256, help="samples in a forward pass")
+    parser.add_argument("--kv-cache-gib", type=float, help="memory for keys and values; default: 4, or 0.8 of a GPU's free memory")
+    return parser
+
+
+if __name__ == "__main__":
+    main(arguments(), "lm", ModelWorker)

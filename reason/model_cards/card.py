@@ -1,0 +1,137 @@
+"""Model cards: what differs between model families, as data.
+
+A card is a YAML file of this folder, or `model_card.yaml` in a model's own folder. Found in this order: the
+model's folder, the `--card` argument (a name or a path), the card whose `models` list holds the hub id or
+folder name exactly. Workers answer with their card at `/model_details`, so both ends agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent
+
+
+class CardError(ValueError):
+    """A card is missing or malformed; the message names the file and the field."""
+
+
+@dataclass(frozen=True)
+class LMCard:
+    """A policy LM: how its prompt is laid out, where a step ends, how it likes to be sampled."""
+
+    name: str
+    prompt: str = ""  # raw layout with {system} and {question}; empty: the chat template
+    chat_template: str = ""  # Jinja; empty: the tokenizer's, which the worker fills in
+    system: str = ""
+    step_separator: str = "\n\n"
+    stop: tuple[str, ...] = ()  # texts that end a solution, beside the end-of-text token
+    sampling: dict[str, float] = field(default_factory=dict)  # temperature, top_p, top_k
+    models: tuple[str, ...] = ()  # hub ids and folder names
+    kind: str = "lm"
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """A question with one solution that must score above another; a PRM that cannot tell says so at load."""
+
+    question: str
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PRMCard:
+    """A PRM: how question and steps are laid out, where the score is read and from what, what it means."""
+
+    name: str
+    head: str  # "token_logits" | "two_class" | "value" | "generative"; see prm/scoring/heads.py
+    step_tag: str  # the text, a single token, at which a step's score is read
+    question: str = "{question}\n"  # layout of the question
+    step: str = "{step}{tag}\n"  # layout of each step; {n} is its number from 1
+    strip: bool = True  # whether a step's surrounding white space is dropped first
+    chat_template: str = ""  # as LMCard; used when `chat` is set
+    chat: bool = False  # question and steps are turns of a chat
+    good: str = ""  # token_logits, generative: the tokens whose softmax gives P(good)
+    bad: str = ""
+    good_label: int = 1  # two_class: index of the good class
+    meaning: str = "correctness"  # "correctness" | "value" | "advantage" | "log_ratio"
+    aggregation: str = "min"  # the aggregate it is best with: last, min, prod, mean
+    max_length: int = 4096  # tokens
+    overflow: str = "error"  # beyond max_length: "error", or "truncate_question" from its left
+    self_test: SelfTest | None = None
+    base_model: str = ""  # for adapters: the model they are loaded over
+    models: tuple[str, ...] = ()
+    kind: str = "prm"
+
+
+Card = LMCard | PRMCard
+
+
+def from_dict(data: dict[str, Any], where: str) -> Card:
+    """Build and check a card; raises CardError that names `where` and the field."""
+    if not isinstance(data, dict):
+        raise CardError(f"{where}: a card is a mapping of fields")
+    kind = data.get("kind", "lm")
+    if kind not in ("lm", "prm"):
+        raise CardError(f"{where}: kind must be lm or prm, not {kind!r}")
+    cls = LMCard if kind == "lm" else PRMCard
+    names = {f.name for f in fields(cls)}
+    unknown = sorted(set(data) - names)
+    if unknown:
+        raise CardError(f"{where}: unknown field {unknown[0]!r}; a {kind} card has {', '.join(sorted(names))}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    if isinstance(values.get("self_test"), dict):
+        test = values["self_test"]
+        try:
+            values["self_test"] = SelfTest(test["question"], tuple(test["good"]), tuple(test["bad"]))
+        except KeyError as error:
+            raise CardError(f"{where}: self_test lacks {error}") from None
+    try:
+        card = cls(**values)
+    except TypeError as error:
+        raise CardError(f"{where}: {error}") from None
+    if isinstance(card, LMCard) and not card.step_separator:
+        raise CardError(f"{where}: step_separator is empty")
+    return card
+
+
+def to_dict(card: Card) -> dict[str, Any]:
+    """The card as plain data, for JSON and for comparison."""
+    return asdict(card)
+
+
+def load(path: Path) -> Card:
+    """Read one card file."""
+    try:
+        return from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, yaml.YAMLError) as error:
+        raise CardError(f"{path}: cannot be read: {error}") from None
+
+
+def find(model_path: str, kind: str, card: str | None = None) -> Card:
+    """The card of a model by the order above; raises CardError that lists the cards there are."""
+    own = Path(model_path) / "model_card.yaml"
+    if card is None and own.is_file():
+        return load(own)
+    files = sorted(FOLDER.glob("*.yaml"))
+    if card is not None:
+        named = Path(card) if card.endswith((".yaml", ".yml")) else FOLDER / f"{card}.yaml"
+        if not named.is_file():
+            raise CardError(f"no card {card!r}; there are: {', '.join(f.stem for f in files)}")
+        found = load(named)
+    else:
+        wanted = {model_path.rstrip("/"), Path(model_path).name}
+        matches = [c for c in map(load, files) if c.kind == kind and wanted & set(c.models)]
+        if not matches:
+            raise CardError(
+                f"no card lists the model {model_path!r}; name one with --card: {', '.join(f.stem for f in files)}"
+            )
+        found = matches[0]
+    if found.kind != kind:
+        raise CardError(f"card {found.name!r} is of kind {found.kind}, but a {kind} card is needed")
+    return found

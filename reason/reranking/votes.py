@@ -1,0 +1,70 @@
+"""Solutions -> the answer: OpenR's five votes and the weighted vote.
+
+Answers are compared by the task's grader, so 0.5 and 1/2 are one answer; a solution without an answer never votes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from envs.base_env import Grader
+from reason.reranking.aggregate import aggregate
+
+MAJORITY = "majority_vote"
+VOTES: dict[str, tuple[str, bool] | None] = {  # name -> (aggregate, whether scores are summed over equal answers)
+    MAJORITY: None,
+    "prm_min_max": ("min", False),
+    "prm_min_vote": ("min", True),
+    "prm_last_max": ("last", False),
+    "prm_last_vote": ("last", True),
+}
+
+
+async def cluster(answers: Sequence[str | None], grader: Grader) -> list[int | None]:
+    """Number the distinct answers 0, 1, ... in order of appearance; None for no answer.
+
+    Answers that the grader cannot decide about are taken as different.
+    """
+    known: dict[str, int] = {}
+    representatives: list[str] = []
+    for answer in answers:
+        if answer is None or answer in known:
+            continue
+        for index, other in enumerate(representatives):
+            if (await grader.equal(other, answer)).equal:
+                known[answer] = index
+                break
+        else:
+            known[answer] = len(representatives)
+            representatives.append(answer)
+    return [None if answer is None else known[answer] for answer in answers]
+
+
+def vote(name: str, clusters: Sequence[int | None], scores: Sequence[Sequence[float]] | None) -> int | None:
+    """Index of a solution that holds the answer chosen by the vote `name` of VOTES; None when no answer was given.
+
+    `scores` holds each solution's step scores; the majority vote does not look at them. Ties go to the answer
+    that appeared first.
+    """
+    rule = VOTES[name]
+    if rule is None:
+        return weighted_vote(clusters, [1.0] * len(clusters))
+    if scores is None:
+        raise ValueError(f"{name} needs step scores")
+    how, summed = rule
+    weights = [aggregate(s, how) if c is not None else 0.0 for s, c in zip(scores, clusters, strict=True)]
+    if summed:
+        return weighted_vote(clusters, weights)
+    voters = [i for i, c in enumerate(clusters) if c is not None]
+    return max(voters, key=lambda i: weights[i], default=None)
+
+
+def weighted_vote(clusters: Sequence[int | None], weights: Sequence[float]) -> int | None:
+    """argmax over answers a of the sum of w_i over solutions i with answer a (Li et al., 2023)."""
+    totals: dict[int, float] = {}
+    first: dict[int, int] = {}
+    for i, c in enumerate(clusters):
+        if c is not None:
+            totals[c] = totals.get(c, 0.0) + weights[i]
+            first.setdefault(c, i)
+    return first[max(totals, key=lambda c: totals[c])] if totals else None

@@ -1,0 +1,224 @@
+"""Search efficiency: how close a search comes to what its engines can do. `python scripts/bench/search_efficiency.py`
+
+    efficiency = floor / seconds of the run
+
+on the same running services, one method after the other, each at a budget of 16 solutions on the same problems.
+
+- LM floor: each question's whole solutions, every question at once, to the recorded lengths whatever the model
+  writes (`ignore_eos`): for a question that generated G tokens in solutions of mean length L, round(G / L) samples
+  of L tokens. lm_rate is tokens a second of the faster of greedy and sampled text; the floor is the run's tokens at
+  that rate.
+- PRM floor: the run's generated tokens, each read once, at prm_rate: tokens computed a second at the best of
+  several batch sizes, of texts that no cache has seen.
+- The floor is the larger of the two where LM and PRM have cores or devices of their own, their sum where they share.
+
+Starts the services for the embedded models, or uses running ones with --controller_addr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[0] = str(ROOT)
+
+from envs.base_env import Problem, load_task  # noqa: E402
+from reason.evaluation import records  # noqa: E402
+from reason.guided_search.solution import split_steps  # noqa: E402
+from reason.inference.base import ModelError, ServiceError  # noqa: E402
+from reason.inference.fastchat import FastChatLM, FastChatRM, Services  # noqa: E402
+from reason.inference.prompting import render  # noqa: E402
+
+METHODS = {  # at a budget of 16 solutions
+    "best_of_n": ["--num_sequence", "16"],
+    "beam_search": ["--num_sequence", "4", "--tree_max_width", "4"],
+    "vanila_mcts": ["--num_sequence", "4", "--tree_max_width", "4"],
+    "cot": [],
+}
+PRM_BATCHES = (4, 16, 64, 256)  # solutions a request
+SESSION = "openr-bench"  # tmux session of the services
+
+Row = dict[str, Any]
+
+
+def main() -> int:
+    """The command; returns its exit status."""
+    p = argparse.ArgumentParser(prog="search_efficiency.py", description="Measure search efficiency.")
+    p.add_argument("--controller_addr", help="use running services instead of starting some")
+    p.add_argument("--LM", default="openr-tiny-policy")
+    p.add_argument("--RM", default="openr-tiny-prm")
+    p.add_argument("--task_name", default="arithmetic")
+    p.add_argument("--limit", type=int, default=100, help="questions; default %(default)s")
+    p.add_argument("--num_worker", type=int, default=128, help="questions in flight; default %(default)s")
+    p.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    p.add_argument("--shared", action="store_true", help="LM and PRM share cores or a device: the floor is the sum")
+    p.add_argument("--quick", action="store_true", help="16 questions")
+    p.add_argument("--json", type=Path, metavar="FILE")
+    args = p.parse_args()
+    if args.quick:
+        args.limit = min(args.limit, 16)
+    args.shared = args.shared or (os.cpu_count() or 1) < 2
+    try:
+        if args.controller_addr:
+            rows = measure_all(args)
+        else:
+            with services(args) as args.controller_addr:
+                rows = measure_all(args)
+    except (ServiceError, ModelError, records.RecordError) as error:
+        print(f"search_efficiency.py: {error}", file=sys.stderr)
+        return 2
+    if args.json:
+        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+        args.json.write_text(
+            json.dumps({"bench": "search_efficiency", "machine": machine, "rows": rows}, indent=2) + "\n"
+        )
+    return 0
+
+
+def measure_all(args: argparse.Namespace) -> list[Row]:
+    """One row a method, printed as it comes."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        evaluate(args, "best_of_n", ["--num_sequence", "4"], 8, 99, folder)  # warm-up
+        for seed, method in enumerate(args.methods):
+            run = evaluate(args, method, METHODS[method], args.limit, seed, folder)
+            row = asyncio.run(measure(args, method, run))
+            if not rows:
+                print("  ".join(f"{name:>12}" for name in row))
+            print("  ".join(f"{v:>12.3g}" if isinstance(v, float) else f"{str(v)[-18:]:>12}" for v in row.values()))
+            rows.append(row)
+    return rows
+
+
+def evaluate(args: argparse.Namespace, method: str, settings: list[str], limit: int, seed: int, folder: str) -> Path:
+    """Run the CLI and return its run folder. A seed of its own keeps each method from another's cached texts."""
+    words = [
+        "--LM", args.LM, "--RM", args.RM, "--method", method, *settings, "--task_name", args.task_name,
+        "--limit", str(limit), "--num_worker", str(args.num_worker), "--seed", str(seed),
+        "--controller_addr", args.controller_addr, "--save_dir", folder, "--allow_errors", "0",
+    ]  # fmt: skip
+    command = [sys.executable, str(ROOT / "reason/evaluation/evaluate.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise ServiceError((done.stderr.strip() or done.stdout.strip()).splitlines()[-1])
+    return Path(done.stdout.split("Run folder: ")[1].splitlines()[0])
+
+
+async def measure(args: argparse.Namespace, method: str, folder: Path) -> Row:
+    """The row of a finished run: its figures, the floors, and their ratio."""
+    averages, lines = records.read_averages(folder), records.read_records(folder)
+    tokens, seconds = int(averages["ledger"]["generated_tokens"]), float(averages["seconds"])
+    async with Services(args.controller_addr) as services:
+        lm, rm = await services.language_model(args.LM), await services.reward_model(args.RM)
+        lm_rate = await lm_tokens_a_second(lm, args.task_name, lines)
+        floors = [tokens / lm_rate]
+        prm_rate = None
+        if method != "cot":
+            prm_rate = await prm_tokens_a_second(rm, lm.card.step_separator, lines)
+            floors.append(tokens / prm_rate)
+    floor = sum(floors) if args.shared else max(floors)
+    return {
+        "size": args.LM,
+        "method": method,
+        "efficiency": floor / seconds,
+        "seconds": seconds,
+        "floor": floor,
+        "tokens": tokens,
+        "lm_rate": lm_rate,
+        "prm_rate": prm_rate,
+        "questions": len(lines),
+        "accuracy": averages["headline"],
+        "engine": lm.details.get("engine"),
+        "floor_is": "sum" if args.shared else "max",
+    }
+
+
+async def lm_tokens_a_second(lm: FastChatLM, task_name: str, lines: Sequence[records.Record]) -> float:
+    """The LM's rate on whole solutions of the recorded number and lengths, all at once; see the module's text."""
+    task = load_task(task_name)
+    requests = []
+    for line in lines:
+        lengths = [solution["num_tokens"] for solution in line["output"]] or [1]
+        length = max(1, round(sum(lengths) / len(lengths)))
+        samples = max(1, round(line["ledger"]["generated_tokens"] / length))
+        problem = Problem(line["id"], line["question"], line["gold"])
+        requests.append((render(lm.card, task.prompt(problem)), samples, length))
+    return max([await _timed_generation(lm, requests, temperature) for temperature in (1.0, 0.0)])
+
+
+async def _timed_generation(lm: FastChatLM, requests: list[tuple[str, int, int]], temperature: float) -> float:
+    common = {"model": lm.pool.model, "temperature": temperature, "top_p": 1.0, "top_k": -1, "ignore_eos": True}
+    payloads = [
+        common | {"prompt": prompt, "n": n, "seeds": list(range(n)), "max_new_tokens": length}
+        for prompt, n, length in requests
+    ]
+    started = time.monotonic()
+    replies = await asyncio.gather(*(lm.pool.post("worker_generate", payload) for payload in payloads))
+    seconds = time.monotonic() - started
+    lengths = [reply["output_token_len"] for reply in replies]
+    if any(set(got) != {length} for got, (_, _, length) in zip(lengths, requests)):
+        raise ModelError("the LM worker does not honour ignore_eos: samples have other lengths than asked for")
+    return sum(map(sum, lengths)) / seconds
+
+
+async def prm_tokens_a_second(rm: FastChatRM, separator: str, lines: Sequence[records.Record]) -> float:
+    """The PRM's best rate over batch sizes, in tokens computed. Each size pairs the solutions with other questions,
+    so that a cached prefix can help with none of them."""
+    solutions = [[split_steps(o["text"], separator) for o in line["output"] if o["text"]] for line in lines]
+    rates = []
+    for shift, batch in enumerate(PRM_BATCHES, 1):
+        inputs = [
+            {"question": lines[(i + shift) % len(lines)]["question"], "steps": steps}
+            for i, group in enumerate(solutions)
+            for steps in group
+        ]
+        batches = [inputs[i : i + batch] for i in range(0, len(inputs), batch)]
+        started = time.monotonic()
+        replies = await asyncio.gather(
+            *(rm.pool.post("worker_value_inference", {"model": rm.pool.model, "inputs": b}) for b in batches)
+        )
+        seconds = time.monotonic() - started
+        rates.append(sum(reply["usage"]["computed_tokens"] for reply in replies) / seconds)
+    return max(rates)
+
+
+@contextmanager
+def services(args: argparse.Namespace) -> Iterator[str]:
+    """The embedded models by the scripts that users start them with, on free ports; yields the controller's address."""
+    port, folder = _free_port(), ROOT / "reason/llm_service"
+    with tempfile.TemporaryDirectory() as logs:
+        ours = {"CONTROLLER_PORT": str(port), "WORKER_BASE_PORT": str(_free_port()), "LOGDIR": logs, "SESSION": SESSION}
+        environment = os.environ | ours | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+        def script(name: str) -> int:
+            return subprocess.run(["sh", str(folder / name)], cwd=ROOT, env=environment, stdout=sys.stderr).returncode
+
+        try:
+            if script("create_service_tiny.sh"):
+                raise ServiceError("the services did not start, see above")
+            yield f"http://{os.environ.get('HOST_ADDR', '127.0.0.1')}:{port}"
+        finally:
+            script("stop_service.sh")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

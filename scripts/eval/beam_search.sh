@@ -1,0 +1,29 @@
+#!/bin/sh
+# Beam search over steps, guided by the reward model. Budget: beams x width.
+# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/beam_search.sh
+set -eu
+cd "$(dirname "$0")/../.."
+
+LM=${LM:-openr-tiny-policy}
+RM=${RM:-openr-tiny-prm}
+NUM_SEQUENCE=${NUM_SEQUENCE:-4} # beams kept
+TREE_MAX_WIDTH=${TREE_MAX_WIDTH:-4} # steps drawn from each beam
+TASK_NAME=${TASK_NAME:-arithmetic}
+CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:28777}
+NUM_WORKER=${NUM_WORKER:-32}
+SEED=${SEED:-0}
+SAVE_DIR=${SAVE_DIR:-results}
+PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
+
+exec "$PYTHON" reason/evaluation/evaluate.py \
+    --method beam_search \
+    --LM "$LM" \
+    --RM "$RM" \
+    --num_sequence "$NUM_SEQUENCE" \
+    --tree_max_width "$TREE_MAX_WIDTH" \
+    --task_name "$TASK_NAME" \
+    --controller_addr "$CONTROLLER_ADDR" \
+    --num_worker "$NUM_WORKER" \
+    --seed "$SEED" \
+    --save_dir "$SAVE_DIR" \
+    "$@" # further flags, such as --limit 100

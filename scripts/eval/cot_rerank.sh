@@ -1,0 +1,27 @@
+#!/bin/sh
+# Best-of-N: N sampled solutions a question, scored by the reward model, weighted vote.
+# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/cot_rerank.sh
+set -eu
+cd "$(dirname "$0")/../.."
+
+LM=${LM:-openr-tiny-policy}
+RM=${RM:-openr-tiny-prm}
+NUM_SEQUENCE=${NUM_SEQUENCE:-16} # solutions
+TASK_NAME=${TASK_NAME:-arithmetic}
+CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:28777}
+NUM_WORKER=${NUM_WORKER:-32}
+SEED=${SEED:-0}
+SAVE_DIR=${SAVE_DIR:-results}
+PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
+
+exec "$PYTHON" reason/evaluation/evaluate.py \
+    --method best_of_n \
+    --LM "$LM" \
+    --RM "$RM" \
+    --num_sequence "$NUM_SEQUENCE" \
+    --task_name "$TASK_NAME" \
+    --controller_addr "$CONTROLLER_ADDR" \
+    --num_worker "$NUM_WORKER" \
+    --seed "$SEED" \
+    --save_dir "$SAVE_DIR" \
+    "$@" # further flags, such as --limit 100

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Installs what the tests need and runs them all, the slow ones last: bash scripts/test.sh [PYTEST_ARGUMENT...]
+#
+# Exit status: pytest's, or that of setup_env.sh. VLLM=none leaves vLLM and its tests out.
+set -eu
+cd "$(dirname "$0")/.."
+
+sh scripts/setup_env.sh dev
+PATH=$PWD/${VENV:-.venv}/bin:$PATH
+export PATH
+
+# Two torch threads beside a busy engine on two cores take turns waiting for each other.
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+export OMP_NUM_THREADS HF_HUB_OFFLINE TOKENIZERS_PARALLELISM
+
+exec python -m pytest --durations=10 "$@"

@@ -1,0 +1,33 @@
+"""Run the project's command lines as users type them, and read what they leave."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.fakes import ROOT
+
+
+def command(*arguments, script="reason/evaluation/evaluate.py"):
+    """The command line as users type it in the repository's root."""
+    return [sys.executable, script, *map(str, arguments)]
+
+
+def call(*arguments, script="reason/evaluation/evaluate.py", **options):
+    """Run it to its end."""
+    return subprocess.run(
+        command(*arguments, script=script), cwd=ROOT, env=os.environ | {"PYTHONPATH": ""},
+        capture_output=True, text=True, timeout=120, **options,
+    )  # fmt: skip
+
+
+def folder_of(done):
+    """The run folder that the console names."""
+    return Path(done.stdout.split("Run folder: ")[1].splitlines()[0])
+
+
+def records_of(folder):
+    """id -> record."""
+    lines = (folder / "record.jsonl").read_text(encoding="utf-8").splitlines()
+    return {record["id"]: record for record in map(json.loads, lines)}

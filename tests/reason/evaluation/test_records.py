@@ -1,0 +1,98 @@
+import json
+
+import pytest
+
+from reason.evaluation import records
+from reason.evaluation.records import RecordError
+
+CONFIG = {"arguments": {"seed": 0, "num_worker": 4, "LM": "a"}, "method_config": {"width": 4}, "gen_config": {},
+          "dataset": {"sha256": "x"}, "cards": {}}  # fmt: skip
+
+
+def record(identifier, error=None, text="17 + 25 = 42"):
+    result = None if error else {"headline": 1}
+    return {"id": identifier, "result": result, "ledger": {}, "error": error, "level": None, "undecided": 0,
+            "elapsed": 1.0, "text": text}  # fmt: skip
+
+
+def test_two_runs_of_one_second_have_folders_of_their_own(tmp_path):
+    folders = [records.create(tmp_path, "arithmetic", "cot", CONFIG) for _ in range(3)]
+    assert len({folder.path for folder in folders}) == 3
+
+
+def test_a_line_is_on_disk_as_soon_as_it_is_appended(tmp_path):
+    folder = records.create(tmp_path, "arithmetic", "cot", CONFIG)
+    folder.append(record("a"))
+    assert [r["id"] for r in records.read_records(folder.path)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "text", ["line\u2028separator\x85\x1e", "lone surrogate \ud800", "数学 🧮", 'quote " and \\ and \n']
+)
+def test_any_text_survives(tmp_path, text):
+    folder = records.create(tmp_path, "arithmetic", "cot", CONFIG)
+    folder.append(record("a", text=text))
+    folder.close()
+    records.resume(folder.path, CONFIG).close()
+    assert records.read_records(folder.path)[0]["text"] == text
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_torn_last_line_is_dropped_wherever_it_is_cut(tmp_path, cut):
+    folder = records.create(tmp_path, "arithmetic", "cot", CONFIG)
+    folder.append(record("a"))
+    folder.append(record("b", text="数学" * 20))
+    folder.close()
+    path = folder.path / records.RECORDS
+    path.write_bytes(path.read_bytes()[:-cut])
+    resumed = records.resume(folder.path, CONFIG)
+    assert [f.id for f in resumed.finished] == ["a"]
+    resumed.append(record("c"))
+    assert [r["id"] for r in records.read_records(folder.path)] == ["a", "c"]
+
+
+def test_failed_questions_are_dropped_on_resume_and_a_damaged_line_is_refused(tmp_path):
+    folder = records.create(tmp_path, "arithmetic", "cot", CONFIG)
+    folder.append(record("a", error={"type": "ModelError", "message": "x"}))
+    folder.append(record("b"))
+    folder.close()
+    records.resume(folder.path, CONFIG).close()
+    assert [r["id"] for r in records.read_records(folder.path)] == ["b"]
+    path = folder.path / records.RECORDS
+    path.write_text("{broken}\n" + path.read_text())
+    with pytest.raises(RecordError, match="line 1"):
+        records.resume(folder.path, CONFIG)
+
+
+def test_another_configuration_is_refused_by_name_and_the_number_of_workers_may_differ(tmp_path):
+    folder = records.create(tmp_path, "arithmetic", "cot", CONFIG)
+    folder.close()
+    records.resume(folder.path, CONFIG | {"arguments": CONFIG["arguments"] | {"num_worker": 64}}).close()
+    for changed, named in [
+        ({"arguments": CONFIG["arguments"] | {"LM": "b"}}, "--LM was 'a' and is 'b'"),
+        ({"method_config": {"width": 5}}, "method_config width was 4 and is 5"),
+        ({"dataset": {"sha256": "y"}}, "dataset sha256"),
+    ]:
+        with pytest.raises(RecordError, match=named):
+            records.resume(folder.path, CONFIG | changed)
+
+
+def test_a_run_is_written_by_one_process_at_a_time(tmp_path):
+    folder = records.create(tmp_path, "arithmetic", "cot", CONFIG)
+    with pytest.raises(RecordError, match="another process"):
+        records.resume(folder.path, CONFIG)
+    folder.close()
+    records.resume(folder.path, CONFIG).close()
+
+
+def test_averages_have_openrs_shape(tmp_path):
+    folder = records.create(tmp_path, "arithmetic", "cot", CONFIG)
+    folder.write_averages({"majority_vote": 0.5})
+    assert json.loads((folder.path / "avg_result.json").read_text()) == [{"majority_vote": 0.5}]
+    assert records.read_averages(folder.path) == {"majority_vote": 0.5}
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecordError, match="--save_dir"):
+        records.create(tmp_path / "file", "arithmetic", "cot", CONFIG)

@@ -1,0 +1,106 @@
+"""The tree merges equal steps, marks how nodes end, charges every token once and draws each seed once."""
+
+import pytest
+from tests.reason.guided_search.scripted import ScriptedLM, ScriptedRM, grow
+
+from reason.guided_search.options import SearchOptions
+from reason.guided_search.solution import split_steps
+from reason.inference.seeds import draw_seed
+
+
+async def test_equal_steps_of_a_node_are_one_child_and_scored_once():
+    lm = ScriptedLM({"": ["a\n", "b\n", "a\n", "a\n"]})
+    rm = ScriptedRM({"a\n": 0.7, "b\n": 0.2})
+    tree = grow(lm, rm)
+    children = await tree.expand([tree.root], 4)
+    assert [(c.step, c.count, c.score, c.path) for c in children] == [("a\n", 3, 0.7, (0,)), ("b\n", 1, 0.2, (1,))]
+    assert rm.scored == [("a\n",), ("b\n",)]
+    assert tree.root.samples == 4
+
+
+async def test_a_second_draw_returns_only_what_is_new():
+    lm = ScriptedLM({"": ["a\n", "b\n", "a\n", "c\n"]})
+    tree = grow(lm, ScriptedRM({"a\n": 0.7, "b\n": 0.2, "c\n": 0.1}))
+    await tree.expand([tree.root], 2)
+    assert [c.step for c in await tree.expand([tree.root], 2)] == ["c\n"]
+    assert [c.count for c in tree.root.children.values()] == [2, 1, 1]
+
+
+async def test_how_nodes_end():
+    lm = ScriptedLM({"": ["go on\n", "answer 1", "never ends..."]})
+    tree = grow(lm, None)
+    reasons = [child.finish_reason for child in await tree.expand([tree.root], 3)]
+    assert reasons == [None, "stop", "length"]
+
+
+async def test_a_node_at_the_greatest_depth_is_cut():
+    lm = ScriptedLM({"": ["a\n"], "a\n": ["b\n"]})
+    tree = grow(lm, None, depth=2)
+    (a,) = await tree.expand([tree.root], 1)
+    (b,) = await tree.expand([a], 1)
+    assert (a.finish_reason, b.finish_reason) == (None, "length")
+
+
+async def test_an_end_of_text_without_text_is_no_step_and_keeps_the_score():
+    lm = ScriptedLM({"": ["a\n"], "a\n": [""]})
+    rm = ScriptedRM({"a\n": 0.6})
+    tree = grow(lm, rm)
+    (a,) = await tree.expand([tree.root], 1)
+    (end,) = await tree.expand([a], 1)
+    assert (end.finish_reason, end.score, end.steps()) == ("stop", 0.6, ["a\n"])
+    tree.collect([end])
+    assert tree.solutions()[0].scores == (0.6,)
+
+
+async def test_whole_rests_become_chains_with_a_score_for_each_step():
+    lm = ScriptedLM({"": ["a\n"], "a\n": ["b\n"], "a\nb\n": ["answer 3"]})
+    tree = grow(lm, ScriptedRM({"a\n": 0.9, "b\n": 0.8, "answer 3": 0.7}))
+    (leaf,) = await tree.expand([tree.root], 1, to_end=True)
+    assert leaf.path == (0, 0, 0)
+    tree.collect([leaf])
+    (solution,) = tree.solutions()
+    assert solution.steps == ("a\n", "b\n", "answer 3")
+    assert solution.scores == (0.9, 0.8, 0.7)
+    assert solution.answer == "3"
+    assert solution.num_tokens == solution.search_tokens == tree.ledger.generated_tokens
+
+
+async def test_independent_samples_stay_apart_and_are_charged_their_own_tokens():
+    lm = ScriptedLM({"": ["answer 1", "answer 1", "x y answer 2"]})
+    tree = grow(lm, None)
+    await tree.sample_solutions(3)
+    solutions = tree.solutions()
+    assert [s.answer for s in solutions] == ["1", "1", "2"]
+    assert [s.search_tokens for s in solutions] == [2, 2, 4]
+    assert all(s.scores is None for s in solutions)
+
+
+def test_cutting_into_steps_loses_nothing():
+    for text in ("", "a", "a\n", "a\n\nb", "\n", "a\nb\n"):
+        assert "".join(split_steps(text, "\n")) == text
+    assert split_steps("a\n\nb", "\n") == ["a\n", "\n", "b"]
+    assert split_steps("", "\n") == []
+
+
+def test_seeds_differ_in_every_part_and_neighbours_do_not_collide():
+    base = draw_seed(0, "p", (0, 1), 0, 0)
+    others = [
+        draw_seed(1, "p", (0, 1), 0, 0),
+        draw_seed(0, "p2", (0, 1), 0, 0),
+        draw_seed(0, "p", (0, 11), 0, 0),
+        draw_seed(0, "p", (0, 1), 1, 0),
+        draw_seed(0, "p", (0, 1), 0, 1),
+    ]
+    assert len({base, *others}) == 6
+    assert base == draw_seed(0, "p", (0, 1), 0, 0)
+    many = {draw_seed(s, "p", (i,), 0, k) for s in range(20) for i in range(20) for k in range(20)}
+    assert len(many) == 8000
+    assert all(0 <= seed < 2**63 for seed in many)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"width": 0}, {"depth": 0}, {"num_sequence": 0}, {"temperature": -1}, {"top_p": 0}, {"top_k": 0}]
+)
+def test_options_that_no_method_can_use_are_refused(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        SearchOptions(**bad)

@@ -1,0 +1,90 @@
+"""Demonstrations that the embedded policy is trained on: right reductions, and misconceptions followed faithfully.
+
+A trap of `envs.arithmetic.misconceptions` is fallen for with its own probability; the wrong line is then
+continued as it stands, so that errors do not heal. A share of demonstrations holds one corrupted line that
+the loss does not see: the model never learns to write it, only to follow the line above and not the question.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from envs.arithmetic import generator
+from envs.arithmetic.expression import Expr, Op, Path, apply, operations, reductions, replace, subtree, to_text
+from envs.arithmetic.misconceptions import probability, trap_at
+
+LEVEL_SHARES = {"3": 0.30, "5": 0.25, "8": 0.37, "12": 0.03, "16": 0.01, "check": 0.04}
+LEFTMOST = 0.85  # of the steps reduce the leftmost operation that is ready, the others any
+CORRUPTED = 0.6  # of the demonstrations hold a masked wrong line
+TAKE_BACK = 0.6  # of the errors at level "check" are taken back in the next line
+
+
+class Line(NamedTuple):
+    """A line of a demonstration; `learn` says whether the loss sees it."""
+
+    text: str
+    learn: bool
+
+
+def step_text(reduction: str, rest: Expr) -> str:
+    """`a op b = c; rest`, or `a op b = c` when nothing remains."""
+    return reduction if isinstance(rest, int) else f"{reduction}; {to_text(rest)}"
+
+
+def corrupt(node: Op, after: Expr, path: Path, rng: random.Random) -> tuple[str, Expr]:
+    """A wrong reduction of `node`, or a wrong copy of a number of the line `after` it."""
+    places = list(numbers(after))
+    place, old = rng.choice(places) if len(places) > 1 and rng.random() < 0.6 else (path, subtree(after, path))
+    assert isinstance(old, int)
+    wrong = max(2, old + rng.choice([-30, -20, -10, -3, -2, -1, 1, 2, 3, 10, 20, 30]))
+    value = wrong if place == path else subtree(after, path)
+    return f"{node.left} {node.op} {node.right} = {value}", replace(after, place, wrong)
+
+
+def numbers(expr: Expr, path: Path = ()) -> Iterator[tuple[Path, int]]:
+    """Every number of an expression with its path."""
+    if isinstance(expr, int):
+        yield path, expr
+    else:
+        yield from numbers(expr.left, path + (1,))
+        yield from numbers(expr.right, path + (2,))
+
+
+def demonstrate(expr: Expr, rng: random.Random, check: bool) -> list[Line]:
+    """Solve `expr` as a solver with misconceptions does; with `check`, some errors are taken back."""
+    corrupt_at = rng.randrange(operations(expr)) if rng.random() < CORRUPTED else -1
+    lines: list[Line] = []
+    while isinstance(expr, Op):
+        ready = list(reductions(expr))
+        path, node = ready[0] if rng.random() < LEFTMOST else rng.choice(ready)
+        assert isinstance(node.left, int) and isinstance(node.right, int)
+        value = apply(node.op, node.left, node.right)
+        right = step_text(f"{node.left} {node.op} {node.right} = {value}", after := replace(expr, path, value))
+        trap = trap_at(expr, path)
+        if len(lines) == corrupt_at and not check:
+            reduction, expr = corrupt(node, after, path, rng)
+            lines.append(Line(step_text(reduction, expr), False))
+        elif trap is not None and rng.random() < probability(trap.key):
+            lines.append(Line(step_text(trap.text, trap.rest), True))
+            expr = trap.rest
+            if check and rng.random() < TAKE_BACK:
+                lines.append(Line("Wait, " + right, True))
+                expr = after
+        else:
+            lines.append(Line(right, True))
+            expr = after
+    return lines
+
+
+def demonstrations(seed: int) -> Iterator[tuple[str, list[Line]]]:
+    """Endless (question, lines) pairs from the train split, levels mixed by LEVEL_SHARES."""
+    rng = random.Random(f"openr demonstrations {seed}")
+    questions = {level: generator.generate(level, "train", seed) for level in LEVEL_SHARES}
+    while True:
+        level = rng.choices(list(LEVEL_SHARES), list(LEVEL_SHARES.values()))[0]
+        expr = next(questions[level])
+        check = level == "check"
+        question = (generator.CHECK_TAG if check else "") + to_text(expr)
+        yield question, demonstrate(expr, rng, check)

@@ -1,0 +1,199 @@
+"""What the embedded policy can and cannot do: `python -m train.tiny.gate --policy FOLDER --out FILE.json`.
+
+On questions of the test split: greedy accuracy, majority of n, oracle-selected best of n, coverage, and whether
+errors heal or luck pays. With `--prm` also the PRM-weighted vote, the AUC of its step scores against the
+oracle's prefix_ok on steps up to and including the first error, and the baselines that it has to beat.
+Run it before anything is built on the models; the model page quotes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+
+from envs.arithmetic import TASK
+from envs.base_env import DataOptions, Problem
+from reason.guided_search.solution import split_steps
+from reason.inference.seeds import draw_seed
+from reason.model_cards import card as cards
+from reason.reranking import cluster, vote, weighted_vote
+from train.tiny.sampler import Sampler
+
+Rows = list[tuple[Problem, list[str], list[bool]]]  # problem, steps, prefix_ok of each step
+
+
+def mean(values: list[bool] | list[float]) -> float:
+    """Mean in percent, rounded to a hundredth."""
+    return round(100 * float(np.mean(values)), 2) if len(values) else float("nan")
+
+
+def judged(problem: Problem, text: str) -> tuple[list[str], list[bool]]:
+    """Steps of a solution and the oracle's prefix_ok of each."""
+    steps = split_steps(text, "\n")
+    assert TASK.oracle is not None
+    return steps, [verdict.prefix_ok for verdict in TASK.oracle(problem, steps)]
+
+
+def policy_figures(problems: list[Problem], sampler: Sampler, n: int, seed: int) -> tuple[dict, list[list[str]]]:
+    """Accuracies in percent, and the n sampled texts of each problem."""
+    prompts = [problem.question + "\n" for problem in problems]
+    greedy = sampler(prompts, [0] * len(prompts), temperature=0.0)
+    flat = sampler(
+        [prompt for prompt in prompts for _ in range(n)],
+        [draw_seed(seed, problem.id, (), 0, i) for problem in problems for i in range(n)],
+    )
+    samples = [flat[i * n : (i + 1) * n] for i in range(len(problems))]
+    majority, oracle, coverage, single, lucky, healed = [], [], [], [], [], []
+    heal_prompts: list[tuple[int, str]] = []
+    for index, (problem, texts) in enumerate(zip(problems, samples, strict=True)):
+        answers = [TASK.extract(text) for text in texts]
+        right = [answer == problem.answer for answer in answers]
+        sound = [all(judged(problem, text)[1]) for text in texts]
+        clusters = asyncio.run(cluster(answers, TASK.grader()))
+        chosen = vote("majority_vote", clusters, None)
+        majority.append(chosen is not None and right[chosen])
+        oracle.append(any(r and s for r, s in zip(right, sound, strict=True)))
+        coverage.append(any(right))
+        single += right
+        lucky += [r and not s for r, s in zip(right, sound, strict=True)]
+        for text in texts:
+            steps, ok = judged(problem, text)
+            if steps and not ok[0]:
+                heal_prompts.append((index, steps[0]))
+                break
+    heal_prompts = heal_prompts[:400]
+    again = sampler(
+        [prompts[i] + step for i, step in heal_prompts for _ in range(8)],
+        [draw_seed(seed, problems[i].id + step, (), 1, k) for i, step in heal_prompts for k in range(8)],
+    )
+    for j, (i, _) in enumerate(heal_prompts):
+        healed.append(any(TASK.extract(text) == problems[i].answer for text in again[8 * j : 8 * j + 8]))
+    figures = {
+        "problems": len(problems),
+        "n": n,
+        "greedy": mean([TASK.extract(t) == p.answer for t, p in zip(greedy, problems, strict=True)]),
+        "one_sample": mean(single),
+        f"majority_{n}": mean(majority),
+        f"oracle_selected_{n}": mean(oracle),
+        f"coverage_{n}": mean(coverage),
+        "right_answer_by_wrong_steps": mean(lucky),
+        "wrong_first_steps": len(heal_prompts),
+        "wrong_first_step_with_mc_above_0": mean(healed),
+        "mean_steps": round(float(np.mean([len(split_steps(t, "\n")) for t in flat])), 2),
+    }
+    return figures, samples
+
+
+def step_rows(problems: list[Problem], samples: list[list[str]], per_problem: int) -> Rows:
+    """Distinct solutions, cut after the first error."""
+    rows: Rows = []
+    for problem, texts in zip(problems, samples, strict=True):
+        for text in list(dict.fromkeys(texts))[:per_problem]:
+            steps, ok = judged(problem, text)
+            end = next((i + 1 for i, good in enumerate(ok) if not good), len(ok))
+            rows.append((problem, steps[:end], ok[:end]))
+    return [row for row in rows if row[1]]
+
+
+def auc(rows: Rows, scores: list[list[float]]) -> float:
+    """Area under the ROC curve of step scores against prefix_ok."""
+    return round(float(roc_auc_score([x for _, _, ok in rows for x in ok], [x for s in scores for x in s])), 4)
+
+
+def baselines(rows: Rows) -> dict[str, float]:
+    """AUC, on held-out problems, of boosted trees that see only a step's index, length or magnitudes."""
+    features, labels, groups = [], [], []
+    for problem, steps, ok in rows:
+        for index, (step, good) in enumerate(zip(steps, ok, strict=True)):
+            numbers = [int("".join(filter(str.isdigit, word)) or 0) for word in step.split()]
+            result = step.partition("= ")[2].partition(";")[0].strip()
+            value = int(result) if result.lstrip("-").isdecimal() and len(result) < 10 else -1
+            features.append([index, len(steps), len(step), max(numbers, default=0), sum(numbers), value])
+            labels.append(good)
+            groups.append(problem.id)
+    x, y = np.array(features, dtype=float), np.array(labels)
+    names = sorted(set(groups))
+    train = np.isin(groups, names[::2])
+    columns = {"step_index": [0], "length": [2], "magnitude": [3, 4, 5], "index_length_magnitude": [0, 2, 3, 4, 5]}
+    result = {}
+    for name, chosen in columns.items():
+        model = HistGradientBoostingClassifier(random_state=0).fit(x[train][:, chosen], y[train])
+        result[name] = round(float(roc_auc_score(y[~train], model.predict_proba(x[~train][:, chosen])[:, 1])), 4)
+    return result
+
+
+def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]]) -> dict:
+    """Step AUC, the same with another problem's question, and accuracies of PRM votes in percent."""
+    from prm.scoring.scorer import Scorer
+
+    card = cards.find("openr-tiny-prm", "prm")
+    assert isinstance(card, cards.PRMCard)
+    scorer = Scorer.load(str(folder), card)
+    rows = step_rows(problems, samples, 4)
+    others = [problems[(problems.index(problem) + 1) % len(problems)] for problem, _, _ in rows]
+    figures: dict = {
+        "steps": sum(len(ok) for _, _, ok in rows),
+        "wrong_steps": sum(not good for _, _, ok in rows for good in ok),
+        "auc_prefix_ok": auc(rows, scorer.score([(p.question, steps) for p, steps, _ in rows])),
+        "auc_wrong_question": auc(
+            rows, scorer.score([(o.question, steps) for o, (_, steps, _) in zip(others, rows, strict=True)])
+        ),
+    }
+    right: dict[str, list[bool]] = {name: [] for name in ("min_vote", "last_vote", "prod_vote", "min_max", "last_max")}
+    flat = [(problem.question, split_steps(text, "\n")) for problem, texts in zip(problems, samples, strict=True)
+            for text in texts]  # fmt: skip
+    scores = iter(scorer.score(flat))
+    for problem, texts in zip(problems, samples, strict=True):
+        answers = [TASK.extract(text) for text in texts]
+        clusters = asyncio.run(cluster(answers, TASK.grader()))
+        of_steps = [next(scores) or [0.0] for _ in texts]
+        chosen = {
+            "min_vote": weighted_vote(clusters, [min(s) for s in of_steps]),
+            "last_vote": weighted_vote(clusters, [s[-1] for s in of_steps]),
+            "prod_vote": weighted_vote(clusters, [float(np.prod(s)) for s in of_steps]),
+            "min_max": vote("prm_min_max", clusters, of_steps),
+            "last_max": vote("prm_last_max", clusters, of_steps),
+        }
+        for name, index in chosen.items():
+            right[name].append(index is not None and answers[index] == problem.answer)
+    figures |= {name: mean(values) for name, values in right.items()}
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--policy", type=Path, required=True)
+    parser.add_argument("--prm", type=Path, action="append", default=[], help="PRM folders to judge")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--problems", type=int, default=2000)
+    parser.add_argument("--n", type=int, default=16)
+    parser.add_argument("--level", default="8")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=Path, help="keep the samples here, and reuse them when they are there")
+    args = parser.parse_args()
+    problems = TASK.problems(DataOptions(split=args.split, limit=args.problems, level=args.level, seed=args.seed))
+    if args.samples and args.samples.is_file():
+        saved = json.loads(args.samples.read_text(encoding="utf-8"))
+        figures, samples = saved["policy"], saved["samples"]
+    else:
+        figures, samples = policy_figures(problems, Sampler(args.policy), args.n, args.seed)
+        if args.samples:
+            args.samples.write_text(json.dumps({"policy": figures, "samples": samples}), encoding="utf-8")
+    print(json.dumps(figures, indent=2), flush=True)
+    report = {"policy": figures, "baselines": baselines(step_rows(problems, samples, 4)), "prms": {}}
+    print(json.dumps(report["baselines"], indent=2), flush=True)
+    for folder in args.prm:
+        report["prms"][folder.name] = prm_figures(folder, problems, samples)
+        print(folder.name, json.dumps(report["prms"][folder.name], indent=2), flush=True)
+    args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Monte Carlo step labels for `openr-tiny-prm`: `python -m train.tiny.label_steps --policy FOLDER --out FILE.jsonl`.
+
+For each question of the train split, solutions are sampled at temperature 1 from the policy and from earlier
+checkpoints of it, and put in a tree of prefixes. A prefix through which a right solution passes is right
+(hard estimation, c > 0; Wang et al., 2024). Along every other solution the first prefix without one is given
+rollouts of the final policy until it has `k`: a right rollout makes it right and the search goes on one step
+later, none makes it the first error, and what follows is not labelled. The oracle is never asked.
+
+Rows: question, steps, labels (1 right, 0 wrong; as many as steps are labelled), c, k, the oracle's
+`prefix_ok` for the ceiling and for evaluation. Questions that no rollout solved are dropped: of those, a
+failure to solve says nothing of a single step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections import defaultdict
+from itertools import islice
+from pathlib import Path
+
+from envs.arithmetic import TASK, generator
+from envs.arithmetic.expression import evaluate, to_text
+from envs.base_env import Problem
+from reason.guided_search.solution import split_steps
+from reason.inference.seeds import draw_seed
+from train.tiny.sampler import Sampler
+
+Prefix = tuple[str, ...]
+
+
+class Question:
+    """A question with every rollout seen, counted at each prefix that it passes."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.rollouts: dict[Prefix, int] = defaultdict(int)
+        self.right: dict[Prefix, int] = defaultdict(int)
+        self.paths: list[Prefix] = []  # distinct sampled solutions
+
+    def add(self, text: str, keep: bool, count_from: int = 0) -> None:
+        """Count a finished solution at all prefixes of at least `count_from` steps; `keep` it for labelling."""
+        steps = tuple(split_steps(text, "\n"))
+        ok = TASK.extract(text) == self.problem.answer
+        for n in range(count_from, len(steps) + 1):
+            self.rollouts[steps[:n]] += 1
+            self.right[steps[:n]] += ok
+        if keep and steps not in self.paths:
+            self.paths.append(steps)
+
+    def open_point(self, path: Prefix, k: int) -> Prefix | None:
+        """The prefix of `path` that needs rollouts next, or None when its labels are decided."""
+        for n in range(1, len(path) + 1):
+            prefix = path[:n]
+            if not self.right[prefix]:
+                done = n == len(path) or self.rollouts[prefix] >= k
+                return None if done else prefix
+        return None
+
+    def row(self, path: Prefix) -> dict[str, object]:
+        """The training row of a solution: labels up to and including the first error."""
+        labels: list[int] = []
+        for n in range(1, len(path) + 1):
+            labels.append(int(self.right[path[:n]] > 0))
+            if not labels[-1]:
+                break
+        points = [path[: n + 1] for n in range(len(labels))]
+        assert TASK.oracle is not None
+        return {
+            "id": self.problem.id,
+            "level": self.problem.level,
+            "question": self.problem.question,
+            "steps": list(path),
+            "labels": labels,
+            "c": [self.right[p] for p in points],
+            "k": [self.rollouts[p] for p in points],
+            "prefix_ok": [int(v.prefix_ok) for v in TASK.oracle(self.problem, path)],
+        }
+
+
+def questions(count: int, seed: int, split: str) -> list[Question]:
+    """Mostly of the default level, one in six shorter."""
+    shares = {"8": count - count // 6, "5": count // 6}
+    found = []
+    for level, n in shares.items():
+        for i, expr in enumerate(islice(generator.generate(level, split, seed), n)):
+            name = f"arithmetic/{level}/{split}/{seed}/{i}"
+            found.append(Question(Problem(name, to_text(expr), str(evaluate(expr)), level)))
+    return found
+
+
+def label(args: argparse.Namespace) -> None:
+    started = time.monotonic()
+    everything = questions(args.questions, args.seed, args.split)
+    sources = [(folder, args.samples // 4) for folder in args.checkpoint]
+    sources.append((args.policy, args.samples - sum(n for _, n in sources)))
+    rng = random.Random(args.seed)
+    spent = 0
+    for folder, n in sources:  # the final policy comes last, its sampler stays for the rollouts
+        sampler = Sampler(folder)
+        prompts = [q.problem.question + "\n" for q in everything for _ in range(n)]
+        seeds = [draw_seed(args.seed, q.problem.id + folder.name, (), 0, i) for q in everything for i in range(n)]
+        for index, text in enumerate(sampler(prompts, seeds)):
+            everything[index // n].add(text, keep=True)
+        spent += len(prompts)
+        print(f"{folder.name}: {len(prompts)} solutions, {time.monotonic() - started:.0f} s", flush=True)
+    for q in everything:
+        q.paths = rng.sample(q.paths, min(len(q.paths), args.paths))
+    everything = [q for q in everything if q.right[()]]
+    for round_index in range(40):
+        points = {(q, point) for q in everything for path in q.paths if (point := q.open_point(path, args.k))}
+        if not points:
+            break
+        jobs = [
+            (q, point, i)
+            for q, point in sorted(points, key=lambda item: (item[0].problem.id, item[1]))
+            for i in range(args.k - q.rollouts[point])
+        ]
+        prompts = [q.problem.question + "\n" + "".join(point) for q, point, _ in jobs]
+        seeds = [draw_seed(args.seed, q.problem.id + "".join(point), (), 1, i) for q, point, i in jobs]
+        for (q, point, _), text in zip(jobs, sampler(prompts, seeds), strict=True):
+            q.add("".join(point) + text, keep=False, count_from=len(point))
+        spent += len(jobs)
+        print(f"round {round_index}: {len(points)} points, {spent} rollouts, {time.monotonic() - started:.0f} s",
+              flush=True)  # fmt: skip
+    rows = [q.row(path) for q in everything for path in q.paths]
+    with args.out.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    print(f"{len(rows)} solutions of {len(everything)} questions, {spent} rollouts")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--policy", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="an earlier state of the policy")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--questions", type=int, default=3000)
+    parser.add_argument("--samples", type=int, default=16, help="solutions a question, a quarter from each checkpoint")
+    parser.add_argument("--paths", type=int, default=8, help="distinct solutions a question that are labelled")
+    parser.add_argument("--k", type=int, default=8, help="rollouts before a prefix is called wrong")
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--seed", type=int, default=0)
+    label(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
