@@ -78,7 +78,7 @@ extra() { # NAME: the requirements of an extra, a line each
     sed -n "s/^#\[$1\] //p" requirements.txt
 }
 
-hash=$(cat requirements.txt setup.py pyproject.toml scripts/setup_env.sh | cksum | tr ' ' -)
+hash=$(cat requirements.txt setup.py | cksum | tr ' ' -)
 is_done() { [ "$(cat "$VENV/done-$1" 2>/dev/null)" = "$hash" ]; }
 mark_done() { printf '%s\n' "$hash" >"$VENV/done-$1"; }
 
@@ -130,12 +130,14 @@ torch=torch==$(sed -n 's/^torch>=\([0-9.]*\).*/\1/p' requirements.txt)
 if [ "$engine" != gpu ] && ! is_done core; then
     must "$torch" pip_install "$torch"
 fi
+resolved=no
 if [ "$engine" != transformers ] && ! is_done "$engine"; then
     extra "$engine" >"$VENV/extra.txt"
-    if step "OpenR's requirements and $(cat "$VENV/extra.txt")" pip_install -r requirements.txt -r "$VENV/extra.txt"; then
+    if step "requirements, $(cat "$VENV/extra.txt")" pip_install -r requirements.txt -r "$VENV/extra.txt"; then
         # on the CPU these come as builds that do not import beside its torch; nothing here needs them
         [ "$engine" = gpu ] || "$python" -m pip uninstall -y torchvision torchaudio torchcodec >>"$LOG" 2>&1
         mark_done "$engine"
+        resolved=yes
     elif ! offline && grep -qE 'No matching distribution|ResolutionImpossible|conflicting dependencies' "$STEP_LOG"; then
         echo "    pip cannot resolve it here: the transformers engine serves"
         mark_done "$engine"
@@ -143,12 +145,13 @@ if [ "$engine" != transformers ] && ! is_done "$engine"; then
         echo "    vLLM was not installed, the next call tries again (see $LOG): the transformers engine serves"
     fi
 elif ! is_done "$engine"; then
-    echo "    neither a GPU nor AVX-512 for vLLM: the transformers engine serves"
+    [ "$VLLM" = none ] && why="VLLM=none" || why="vLLM needs a GPU or AVX-512"
+    echo "    $why: the transformers engine serves"
     mark_done "$engine"
 fi
 if ! is_done core; then
-    must "OpenR" pip_install -r requirements.txt 'setuptools>=77'
-    must "OpenR's folder" pip_install --no-deps --no-build-isolation -e .
+    [ "$resolved" = yes ] || must "requirements" pip_install -r requirements.txt
+    must "OpenR" pip_install --no-deps --no-build-isolation -e .
     [ "$engine" = gpu ] || "$python" -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' ||
         echo "    note: pip found torch with CUDA only; it runs on the CPU too"
     mark_done core
@@ -156,7 +159,7 @@ fi
 for part in "$@"; do
     if ! is_done "$part"; then
         extra "$part" >"$VENV/extra.txt"
-        must "what $part needs" pip_install -r requirements.txt -r "$VENV/extra.txt"
+        must "requirements of $part" pip_install -r requirements.txt -r "$VENV/extra.txt"
         mark_done "$part"
     fi
 done

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 sh scripts/setup_env.sh dev
-PATH=$PWD/${VENV:-.venv}/bin:$PATH
+PATH=$(cd "${VENV:-.venv}/bin" && pwd):$PATH
 export PATH
 
 # Two torch threads beside a busy engine on two cores take turns waiting for each other.

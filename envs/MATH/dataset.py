@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from envs import jsonl
 from envs.base_env import DataOptions, Problem, TaskError
+from envs.grading.parse import parses
 
+LOG = logging.getLogger(__name__)
 HUB_ID = "HuggingFaceH4/MATH-500"
 
 
 def problems(options: DataOptions) -> list[Problem]:
     """The problems chosen by `options`, gold answers as the dataset's answer field has them. Raises TaskError."""
     if options.data_path is not None:
-        return jsonl.select(jsonl.load(options.data_path, _read), options)
+        return _reported(jsonl.select(jsonl.load(options.data_path, _read), options))
     if options.split != "test":
         raise TaskError(f"MATH has the split 'test', not {options.split!r}; give --data_path a JSONL file for another")
     hub = _hub_rows()
-    return jsonl.select([_read(row, f"{HUB_ID} row {i}", i) for i, row in enumerate(hub)], options)
+    return _reported(jsonl.select([_read(row, f"{HUB_ID} row {i}", i) for i, row in enumerate(hub)], options))
+
+
+def _reported(chosen: list[Problem]) -> list[Problem]:
+    """The same problems; a gold that only equal text can match is worth a warning, for each problem one line."""
+    for problem in chosen:
+        why_not = parses(problem.answer)
+        if why_not is not None:
+            LOG.warning("gold answer of %s cannot be parsed (%s): %.80r", problem.id, why_not, problem.answer)
+    return chosen
 
 
 def _hub_rows() -> list[dict[str, Any]]:

@@ -15,6 +15,6 @@ TASK = Task(
     oracle=judge,
     max_new_tokens=640,
     max_step_tokens=128,
-    max_depth=generator.LEVELS[generator.DEFAULT_LEVEL] + SPARE_STEPS,
+    max_depth=max(generator.LEVELS.values()) + SPARE_STEPS,
     width=4,
 )

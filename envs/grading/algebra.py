@@ -6,6 +6,7 @@ where both sides are real.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 
@@ -13,11 +14,12 @@ import mpmath
 from mpmath import mp
 
 from envs.grading.exact import Undefined, exact
-from envs.grading.nodes import Call, Matrix, Node, Num, Quantity, Relation, mentions, symbols
+from envs.grading.nodes import Call, Group, Matrix, Node, Num, Quantity, Relation, children, mentions, symbols
 from envs.grading.numeric import DIGITS, NoValue, Point, Value, value
 from envs.grading.policy import Policy
 
 AGREEMENT = 40  # of the DIGITS that must agree
+MAX_SCALE = 2_000  # decimal digits before or after the point of a value that is compared to its last digit
 POINTS = 3  # at which an identity must hold
 _TRIES = 9
 _RANGES = [(1, 3), (3, 7), (-4, -1), (0, 1), (7, 20), (-1, 0), (1, 2), (20, 60), (2, 5)]
@@ -32,9 +34,20 @@ def equal_expressions(gold: Node, answer: Node, policy: Policy) -> bool:
     if gold == answer:
         return True
     names = symbols(gold) | symbols(answer)
+    if not policy.unreduced_fractions and not reduced(answer):
+        return False
     if not names:
         return equal_constants(gold, answer, policy)
     return identical(gold, answer, sorted(names))
+
+
+def reduced(node: Node) -> bool:
+    """Whether no fraction of two integers in it can be cancelled."""
+    if isinstance(node, Call) and node.name == "/" and all(isinstance(arg, Num) for arg in node.args):
+        top, bottom = (arg.value for arg in node.args if isinstance(arg, Num))
+        if top.denominator == bottom.denominator == 1 and math.gcd(top.numerator, bottom.numerator) > 1:
+            return False
+    return all(map(reduced, children(node)))
 
 
 def equal_constants(gold: Node, answer: Node, policy: Policy) -> bool:
@@ -51,7 +64,8 @@ def equal_constants(gold: Node, answer: Node, policy: Policy) -> bool:
     if left is not None and right is not None:
         return False
     try:
-        return _close_at(gold, answer, {})
+        digits = _agreement(gold, answer)
+        return close(value(gold, {}), value(answer, {}), digits) and (digits < AGREEMENT or _confirmed(gold, answer, {}))
     except Undefined:
         return False
     except (NoValue, KeyError) as error:
@@ -99,6 +113,8 @@ def identical(gold: Node, answer: Node, names: Sequence[str]) -> bool:
     """Whether two expressions agree at several points where both are real (or anywhere, with i in them)."""
     complex_wanted = mentions(gold, "i") or mentions(answer, "i")
     agreed = skipped = 0
+    last: Point = {}
+    digits = _agreement(gold, answer)
     for point in points(names):
         try:
             left, right = value(gold, point), value(answer, point)
@@ -109,13 +125,14 @@ def identical(gold: Node, answer: Node, names: Sequence[str]) -> bool:
         if not complex_wanted and (_is_complex(left) or _is_complex(right)):
             skipped += 1
             continue
-        if not close(left, right):
+        if not close(left, right, digits):
             return False
         agreed += 1
+        last = point
         if agreed == POINTS:
-            return True
+            break
     if agreed:
-        return True
+        return digits < AGREEMENT or _confirmed(gold, answer, last)
     if skipped:
         return _identical_at_integers(gold, answer, names)
     raise Undecided("no point at which both sides have a value")
@@ -146,24 +163,32 @@ def _is_complex(x: Value) -> bool:
     return isinstance(x, mpmath.mpc) and abs(x.imag) > mpmath.mpf(10) ** -AGREEMENT * (1 + abs(x.real))
 
 
-def close(a: Value, b: Value) -> bool:
-    """Equal to 40 digits, relative to the larger; differences below 1e-45 are none."""
+def close(a: Value, b: Value, digits: int = AGREEMENT) -> bool:
+    """Equal to so many digits, relative to the larger; smaller differences than 1e-5 of that are none."""
     if mpmath.isinf(a) or mpmath.isinf(b):
         return bool(a == b)
-    difference = abs(a - b)
-    return bool(difference <= mpmath.mpf(10) ** -AGREEMENT * max(abs(a), abs(b)) or difference < mpmath.mpf(10) ** -45)
+    difference, unit = abs(a - b), mpmath.mpf(10) ** -digits
+    return bool(difference <= unit * max(abs(a), abs(b)) or difference < unit / 100_000)
 
 
-def _close_at(gold: Node, answer: Node, point: Point) -> bool:
-    left, right = value(gold, point), value(answer, point)
-    if not close(left, right):
-        return False
-    if mpmath.isinf(left) or max(abs(left), abs(right)) > mpmath.mpf(10) ** -30:
+def _agreement(*nodes: Node) -> int:
+    """Digits that must agree: fewer where a limit, an integral or an infinite series is computed."""
+    return 12 if any(mentions(node, name) for node in nodes for name in ("int", "lim", "diff", "sum", "prod")) else AGREEMENT
+
+
+def _confirmed(gold: Node, answer: Node, point: Point) -> bool:
+    """Equal also with more digits than the value is long: 2^1000 + 1 is not 2^1000, and 10^-99 is not 0."""
+    size = abs(value(gold, point))
+    if mpmath.isinf(size):
         return True
-    with mp.workdps(400):  # is it zero, or merely small?
+    scale = 0 if size == 0 else int(abs(mpmath.log10(size)))
+    if scale > MAX_SCALE:
+        raise Undecided("values too large to compare to the last digit")
+    digits = 2 * scale + 2 * DIGITS
+    with mp.workdps(digits + DIGITS // 2):
         left, right = value(gold, point), value(answer, point)
-        size = max(abs(left), abs(right))
-        return bool(size < mpmath.mpf(10) ** -350 or abs(left - right) <= size * mpmath.mpf(10) ** -(DIGITS - 20))
+        largest = max(abs(left), abs(right))
+        return bool(largest < mpmath.mpf(10) ** -digits or abs(left - right) <= largest * mpmath.mpf(10) ** -digits)
 
 
 def proportional(gold: Node, answer: Node, names: Sequence[str]) -> Value | None:
@@ -214,15 +239,19 @@ def expand_signs(node: Node) -> tuple[Node, ...]:
 
 
 def _count_signs(node: Node) -> int:
-    if not isinstance(node, Call):
-        return 0
-    return (node.name in ("pm", "mp")) + sum(map(_count_signs, node.args))
+    return (isinstance(node, Call) and node.name in ("pm", "mp")) + sum(map(_count_signs, children(node)))
 
 
 def _choose(node: Node, choice: list[int], linked: bool, used: int = 0) -> tuple[Node, int]:
     if isinstance(node, Quantity):
         inner, used = _choose(node.value, choice, linked, used)
         return Quantity(inner, node.unit), used
+    if isinstance(node, Group):
+        items = []
+        for item in node.items:
+            new, used = _choose(item, choice, linked, used)
+            items.append(new)
+        return Group(node.open, node.close, tuple(items)), used
     if not isinstance(node, Call):
         return node, used
     sign = 0

@@ -46,7 +46,8 @@ _COSMETIC = re.compile(
     r"|\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|nonumber|notag|hfill|centering|strut|mathstrut"
     r"|allowbreak|nobreak|normalsize|small|large|Large|bf|rm|it|tt|sf|sl|em|mathopen|mathclose|mathpunct|rlap|llap|smash"
     r"|mathord|mathbin|mathrel|mathop|mathinner|unicode|ensuremath)(?![a-zA-Z])"
-    r"|\\(?:hspace|vspace|hskip|vskip|phantom|hphantom|vphantom|label|tag|color|textcolor)\*?\s*\{[^{}]*\}"
+    r"|\\(?:hspace|vspace|hskip|vskip|hphantom|vphantom|phantom|label|tag|color|textcolor)\*?\s*\{[^{}]*\}"
+    r"|\\[hv]?phantom(?![a-zA-Z])\s*\\?[^\s{}]"
 )
 _FONTS = re.compile(
     r"\\(?:mathbf|mathit|mathsf|mathtt|mathcal|mathfrak|mathscr|boldsymbol|bm|pmb|textcolor\{[a-z]+\}|boldmath"
@@ -69,6 +70,7 @@ _PLAIN_GROUPS = re.compile(r"-?\d{1,3}(?: \d{3})+(?:\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d+)\{,\}(\d+)")
 _RULES: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\{:\}"), ":"),
+    (re.compile(r"(?<=[)\]}])\s*[Uu]\s*(?=[(\[{\\])"), r" \\cup "),
     (re.compile(r"\\(quad|qquad)(?=[a-z])"), r"\\\1 "),
     (re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])|\^\s*\\degree(?![a-zA-Z])|\^\s*\{\s*\\degree\s*\}|\\textdegree(?![a-zA-Z])|\\degrees(?![a-zA-Z])|\^\s*\{\s*o\s*\}"), r"\\degree "),
     (re.compile(r"\\not\s*=|\\neq(?![a-zA-Z])|!=|<>|=/="), r"\\ne "),
@@ -142,7 +144,10 @@ def strip_delimiters(text: str) -> str:
 
 def clean(text: str) -> str:
     """The answer in one spelling, ready for the tokenizer."""
-    text = strip_delimiters(plain_characters(text))
+    text = plain_characters(text)
+    if "\\\\" in text and "\\begin" not in text:  # doubly escaped LaTeX
+        text = re.sub(r"\\\\(?=[a-zA-Z{}])", r"\\", text)
+    text = strip_delimiters(text)
     for rule in _THOUSANDS:
         text = rule.sub(lambda m: m.group(1) + re.sub(r"\D", "", m.group(2)), text)
     text = _DECIMAL_COMMA.sub(r"\1.\2", text)

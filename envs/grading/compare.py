@@ -10,16 +10,16 @@ from envs.grading.algebra import Undecided
 from envs.grading.clean import clean
 from envs.grading.exact import Undefined
 from envs.grading.guard import MAX_CHARS, TooCostly
-from envs.grading.nodes import Call, Node, Num, Words, mentions, number
-from envs.grading.parse import parse_clean
+from envs.grading.nodes import Call, Node, Num, mentions, number
+from envs.grading.parse import read
 from envs.grading.policy import DEFAULT, Policy
 from envs.grading.relations import approximate_part
-from envs.grading.tokens import ParseError
 from envs.grading.typed import same
 from envs.grading.words import is_marked, letter, letter_and_more, plain
 
 _COMMA_GROUP = re.compile(r"\d,\d{3}(?!\d)")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+|-?\d{1,3}(?:\.\d{3})+,\d+")
+_SIGNS = re.compile(r"[-+=<>^/|()\[\]]|\\(?!text|mathrm)[a-zA-Z]+")
 _BETWEEN = re.compile(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])")
 
 
@@ -83,26 +83,26 @@ def _parsed(gold: str, answer: str, policy: Policy) -> Verdict:
         decided, path = True, outcome.path
     if decided:
         return Verdict(False, "not equal", path)
-    if plain(gold) == plain(answer) and plain(gold):
+    if plain(gold) and plain(gold) == plain(answer) and _SIGNS.findall(gold) == _SIGNS.findall(answer):
         return Verdict(True, "equal words", "words")
     return Verdict(None, reason, "parse")
 
 
 def _readings(gold: str, answer: str, policy: Policy) -> Iterator[tuple[Node | str, Node | str]]:
     """The ways in which both can be read, likeliest first: (tree or why there is none) for each side."""
-    left, right = _read(gold), _read(answer)
+    left, right = read(gold), read(answer)
     yield left, right
     more = letter_and_more(answer)
     if more is not None:  # `(C) 12` against 12
-        yield left, _read(clean(more[1]))
+        yield left, read(clean(more[1]))
     if isinstance(left, str) or isinstance(right, str):
         return
     if _COMMA_GROUP.search(gold) or _COMMA_GROUP.search(answer):
-        yield _read(gold, thousands=False), right
-        yield left, _read(answer, thousands=False)
+        yield read(gold, thousands=False), right
+        yield left, read(answer, thousands=False)
     for text, other, swap in ((gold, right, True), (answer, left, False)):
         if _DECIMAL_COMMA.fullmatch(text) and isinstance(other, Num):
-            number_node = _read(text.replace(".", "").replace(",", "."))
+            number_node = read(text.replace(".", "").replace(",", "."))
             yield (number_node, other) if swap else (other, number_node)
     for node, other, swap in ((left, right, True), (right, left, False)):
         approximate = approximate_part(node)
@@ -112,31 +112,9 @@ def _readings(gold: str, answer: str, policy: Policy) -> Iterator[tuple[Node | s
         yield _with_base_ten(left), _with_base_ten(right)
 
 
-def _read(text: str, thousands: bool = True) -> Node | str:
-    try:
-        return parse_clean(text, thousands)
-    except ParseError as error:
-        return str(error)
-    except TooCostly as error:
-        return f"too costly: {error}"
-    except RecursionError:
-        return "too deep"
-
-
 def _with_base_ten(node: Node) -> Node:
     """`log` without a base read as the decimal logarithm; otherwise it is the natural one."""
     if not isinstance(node, Call):
         return node
     args = tuple(map(_with_base_ten, node.args))
     return Call("log", (*args, number(10))) if node.name == "log" and len(args) == 1 else Call(node.name, args)
-
-
-def parses(text: str) -> str | None:
-    """None for an answer that can be graded by more than its text, else why it cannot."""
-    node = _read(clean(text))
-    return node if isinstance(node, str) else None
-
-
-def is_words(text: str) -> bool:
-    """Whether an answer is words and no formula."""
-    return isinstance(_read(clean(text)), Words)

@@ -142,8 +142,10 @@ def _modulo(a: Fraction, b: Fraction) -> Fraction:
     return a % b
 
 
-def _log(value: Fraction, base: Fraction) -> Fraction | None:
-    """Rational logarithms with a small denominator only, found by powers."""
+def _log(value: Fraction, base: Fraction | None = None) -> Fraction | None:
+    """Rational logarithms with a small denominator only, found by powers; natural ones are none."""
+    if base is None:
+        return Fraction(0) if value == 1 else None
     if value <= 0 or base <= 0 or base == 1:
         raise Undefined("a logarithm outside its domain")
     if max(value.numerator.bit_length(), value.denominator.bit_length(), base.numerator.bit_length()) > 4000:

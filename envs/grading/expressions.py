@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from envs.grading.guard import MAX_DEPTH, MAX_ITEMS, TooCostly
-from envs.grading.nodes import E, Based, Call, Group, Listing, Matrix, NamedSet, Node, Num, Quantity, SetOp, Sym, Words, number
+from envs.grading.nodes import E, Based, Braces, Call, Group, Listing, Matrix, NamedSet, Node, Num, Quantity, SetOp, Sym, Words, number
 from envs.grading.tokens import ParseError, Token
 from envs.grading.units import CURRENCIES, is_unit_symbol
 
@@ -137,6 +137,9 @@ class ExpressionParser:
                 if token.kind == "number" and self.tokens[self.at - 1].kind == "number":
                     raise ParseError("two numbers side by side")
                 right = self.power()
+                if isinstance(right, Call) and right.name == "/" and all(isinstance(part, Words) for part in right.args):
+                    left = Quantity(left, "/".join(part.text for part in right.args if isinstance(part, Words)))
+                    continue
                 if isinstance(left, Group) or isinstance(right, (Group, Listing)):
                     raise ParseError("a tuple beside a factor")
                 left = Call("*", (left, right))
@@ -211,6 +214,11 @@ class ExpressionParser:
                 if scale:
                     self.take()
                 node = Quantity(node, f"degree {scale}".strip())
+            elif self.is_op("'", '"') and isinstance(node, Num):  # 12'' are inches, 5' are feet
+                marks = self.take().value
+                if marks == "'" and self.is_op("'"):
+                    marks = '"' if self.take() else ""
+                node = Quantity(node, "inches" if marks == '"' else "feet")
             else:
                 return node
 
@@ -478,8 +486,15 @@ class ExpressionParser:
         return self.atom()
 
     def fraction(self) -> Node:
-        top = self.argument()
-        return Call("/", (top, self.argument()))
+        top, bottom = self.argument(), self.argument()
+        derivative = _derivative(top, bottom)
+        if derivative is None:
+            return Call("/", (top, bottom))
+        variable, order = derivative
+        body = self.signed(self.power if self.is_op("(", "[", "{") else self.term)
+        for _ in range(order):
+            body = Call("diff", (variable, body))
+        return body
 
     def command(self, name: str) -> Node:
         if name == "frac":
@@ -505,7 +520,10 @@ class ExpressionParser:
         if name == "lim":
             return self.limit()
         if name in ("angle", "triangle", "measuredangle"):
-            return Call("accent:angle", (self.power(),))
+            inner = self.power()
+            while (token := self.peek()) is not None and token.kind == "symbol":
+                inner = Call("*", (inner, self.symbol(self.take().value)))
+            return Call("accent:angle", (inner,))
         if name in ("euro", "pounds", "yen", "rupee"):
             return Quantity(self.power(), CURRENCIES.get(name, name))
         if name == "boxed":
@@ -549,11 +567,11 @@ class ExpressionParser:
                 power = self.exponent()
             else:
                 base = self.argument() if self.is_op("{") else self.atom(exponent=True)
-        if self.is_op("(", "[", "{"):
+        if self.is_op("(", "[", "{", "\\{"):
             inner = self.atom()
         else:
             inner = self.function_argument()
-        args = inner.items if isinstance(inner, (Group, Listing)) else (inner,)
+        args = inner.items if isinstance(inner, (Group, Listing, Braces)) else (inner,)
         inverse = isinstance(power, Call) and power == Call("neg", (number(1),)) and name in ("sin", "cos", "tan", "cot", "sec", "csc")
         if name in ("log", "ln") and base is not None:
             node: Node = Call("log", (*args, base)) if base != E else Call("ln", args)
@@ -621,13 +639,41 @@ class ExpressionParser:
         self.expect("{")
         variable = self.atom()
         self.expect("to")
-        target = self.sum()
+        target = self.sum_without_power()
+        side = ""
         if self.is_op("^"):
-            raise ParseError("a one-sided limit")
+            self.take()
+            group = self.is_op("{")
+            side = self.take().value if not group else (self.take(), self.take())[1].value
+            if group:
+                self.expect("}")
         self.expect("}")
-        if not isinstance(variable, Sym):
-            raise ParseError("a limit of no variable")
-        return Call("lim", (variable, target, self.signed(self.term)))
+        if not isinstance(variable, Sym) or side not in ("", "+", "-"):
+            raise ParseError("a limit of no variable, or from no side")
+        return Call("lim", (variable, target, number(-1 if side == "-" else 1), self.signed(self.term)))
+
+    def sum_without_power(self) -> Node:
+        """What a limit goes to: a sign, an atom, and a sum only in brackets."""
+        if self.is_op("-", "+"):
+            return Call("neg", (self.sum_without_power(),)) if self.take().value == "-" else self.sum_without_power()
+        node = self.atom()
+        while self.is_op("/"):
+            self.take()
+            node = Call("/", (node, self.atom()))
+        return node
+
+
+def _derivative(top: Node, bottom: Node) -> tuple[Sym, int] | None:
+    """(x, n) of d^n / dx^n; None for any other fraction."""
+    order, marks = 1, ("d", "partial")
+    if isinstance(top, Call) and top.name == "^" and isinstance(top.args[1], Num) and top.args[1].value in (2, 3):
+        top, order = top.args[0], top.args[1].value.numerator
+    if not (isinstance(top, Sym) and top.name in marks and isinstance(bottom, Call) and bottom.name == "*"):
+        return None
+    mark, variable = bottom.args
+    if order > 1 and isinstance(variable, Call) and variable.name == "^":
+        variable = variable.args[0]
+    return (variable, order) if mark == top and isinstance(variable, Sym) else None
 
 
 _FACTOR_COMMANDS = frozenset(

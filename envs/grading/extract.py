@@ -8,33 +8,36 @@ as it is. None means that there is no answer: it never votes and is never right.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from envs.grading.clean import clean
-from envs.grading.guard import TooCostly
+from envs.grading.guard import MAX_CHARS
 from envs.grading.nodes import Call, Node, Relation, Sym, Words
-from envs.grading.parse import parse_clean
-from envs.grading.tokens import ParseError
+from envs.grading.parse import read
 from envs.grading.units import is_unit, is_unit_symbol
 from envs.grading.words import letter, letter_and_more
 
 TAIL = 100_000  # characters of the text's end that are looked at
+MAX_BOXES = 60  # the last ones
+MAX_MARKERS = 20
+FORMULA_TAIL = 20_000  # characters of the end in which formulas are looked for
 SHORT = 300  # characters of a text that may be an answer as a whole
 
-_THINKING = re.compile(r"<(think|thinking|thought|reasoning|scratchpad|reflection)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _THINKING_END = re.compile(r"</(?:think|thinking|thought|reasoning|scratchpad|reflection)>|<\|end_of_thought\|>|◁/think▷", re.IGNORECASE)
 _THINKING_START = re.compile(r"<(?:think|thinking|thought|reasoning|scratchpad|reflection)>|<\|begin_of_thought\|>|◁think▷", re.IGNORECASE)
 _ANSWER_TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
-_LEADING = re.compile(r"\s*(?:<\|im_start\|>\s*assistant|<\|begin_of_solution\|>|<s>|<bos>|<\|assistant\|>)\s*")
+_LEADING = re.compile(r"(?:<\|im_start\|>\s*assistant|<\|begin_of_solution\|>|<s>|<bos>|<\|assistant\|>)\s*")
 _END = re.compile(r"<\|im_end\|>|<\|im_start\|>|<\|endoftext\|>|</s>|<eos>|<\|eot_id\|>|<\|end\|>|<end_of_turn>|<｜end▁of▁sentence｜>|<\|end_of_solution\|>|\[EOS\]|<pad>")
 _STEP_TAGS = re.compile(r"\s?ки\b|<\|?step\|?>|<extra_0>|<\|reserved_special_token_\d+\|>")
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox|bbox)(?![a-zA-Z])\s*(?:\[[^\]]{0,20}\]\s*)?")
+_EMPTY_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{\s*\}")
 _JOINT = re.compile(
     r"(?:[\s,;&$~]|\\[()\[\],;:! ]|\\(?:quad|qquad|text|textrm|mathrm|mbox|left|right)(?![a-zA-Z])"
     r"|\\(?:text|textrm|mathrm|mbox)\s*\{\s*(?:and|or|,|;|\\?&)?\s*\}|\{|\}|\b(?:and|or)\b|[或和与及、，])*"
 )
 _MARKERS = re.compile(
-    r"(?:(?:final|correct|right|our|my|required|desired|resulting)\s+)?(?:answer|solution|result)s?"
+    r"(?:(?:final|correct|right|our|my|required|desired|resulting)\s+)?(?:answer|solution|result|option|choice)s?"
     r"(?:\s+(?:to|of|for)\s+[^.\n:$]{0,80}?)?[*_\s]*(?:(?:\s+(?:is|are|was|will be|must be|should be|would be|equals|becomes|=))|[:：=])"
     r"|(?:la\s+)?r[ée]ponse(?:\s+finale)?\s*(?:est|:)|(?:la\s+)?respuesta(?:\s+final)?\s*(?:es|:)|antwort\s*(?:ist|:|lautet)|ответ\s*:?"
     r"|(?:最终|最后|正确)?(?:的)?(?:答案|结果)\s*(?:是|为|[:：=])|故选|应选|因此选|所以选",
@@ -45,15 +48,17 @@ _CHOICE = re.compile(r"(?:option|choice|choose|pick|select|选项?)\s*(?:is\s*)?
 _HEADING = re.compile(r"\*\*\s*(?:final\s+)?answer\s*:?\s*\*\*\s*:?", re.IGNORECASE)
 _HASHES = re.compile(r"####\s*(.+)")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*(\s*[:：])?")
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$\n]+?)(?<!\\)\$(?!\d)|\\\[(.+?)\\\]|\\\((.+?)\\\)", re.DOTALL)
+_DELIMITER = re.compile(r"\\.|\$\$|\$", re.DOTALL)
+_CLOSING = {"$": "$", "$$": "$$", "\\[": "\\]", "\\(": "\\)"}
+_SPACES = re.compile(r"[^\S\n]{3,}|\n(?:[^\S\n]*\n){2,}")
 _NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.,\\^/])(?:-\s?(?<![\d)\]}]\s-\s)(?<![\d)\]}]-)(?<![\d)\]}]\s-))?(?:\\?[$€£¥]\s?)?"
     r"(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:[.,]\d+)?|\.\d+)(?:\s?/\s?\d+(?:\.\d+)?(?!/))?(?:\s?\\?%)?(?![\d^_])"
 )
 _ORDINAL = re.compile(r"[A-Za-z]+")
 _CONCLUSION = re.compile(
-    r"(?:^|(?<=[.!?\n])\s*)(?:therefore|thus|hence|so|finally|in conclusion|in total|consequently|donc|ainsi|因此|所以|综上(?:所述)?|故)\b[,，:]?\s*"
-    r"(?P<rest>[^\n]*?)\s*$",
+    r"(?:^|[.!?。！？\n$\])]\s*)(?:therefore|thus|hence|so|finally|in conclusion|in total|consequently|donc|ainsi|因此|所以|综上(?:所述)?)"
+    r"(?![A-Za-z])[,，:]?\s*",
     re.IGNORECASE,
 )
 _STOPS = re.compile(
@@ -71,6 +76,7 @@ def extract(text: str) -> str | None:
     if tags and tags[-1].strip():
         text = tags[-1]
     answer = _boxes(text)
+    text = _EMPTY_BOX.sub(" ", text)
     if answer is None and _MARKERS.search(text) is None and _is_whole(text):
         answer = text
     for rule in (_after_marker, _after_hashes, _bold, _choice_letter, _conclusion, _last_formula, _last_number, _few_words):
@@ -87,7 +93,7 @@ def extract_gold(text: str) -> str:
 
 def _visible(text: str) -> str:
     """Without thinking blocks, what follows the end of the turn, and step tags."""
-    text = text[-TAIL:]
+    text = _SPACES.sub(lambda m: "\n\n" if "\n" in m.group() else "  ", text[-TAIL:])
     ends = list(_THINKING_END.finditer(text))
     if ends:
         text = text[ends[-1].end() :]
@@ -95,7 +101,9 @@ def _visible(text: str) -> str:
         start = _THINKING_START.search(text)
         if start:
             text = text[: start.start()]
-    text = _LEADING.sub("", text, count=1)
+    text = text.lstrip()
+    leading = _LEADING.match(text)
+    text = text[leading.end() :] if leading else text
     end = _END.search(text)
     if end:
         text = text[: end.start()]
@@ -106,31 +114,30 @@ def _visible(text: str) -> str:
 
 
 def _boxes(text: str) -> str | None:
-    """The last box that is not empty, with those before it that only "and", "or" and commas separate from it."""
-    found: list[tuple[int, int, str]] = []
-    at = 0
-    while (match := _BOX.search(text, at)) is not None:
-        content, end = _content(text, match.end())
-        inner = _boxes(content) if _BOX.search(content) else None
-        content = inner if inner is not None else content
-        if content.strip().strip("$.~ "):
-            found.append((match.start(), end, content.strip()))
-        at = max(end, match.end())
-    if not found:
-        return None
-    start, _, last = found[-1]
-    tail = list(_FINAL.finditer(text, found[-1][1]))
-    if tail and (later := _announced(text[tail[-1].end() : tail[-1].end() + 2000])) is not None:
-        return later  # "the final answer is ..." after the last box
-    parts = [last]
-    for first, end, content in reversed(found[:-1]):
-        between = text[end:start]
-        if not _JOINT.fullmatch(between) or not re.search(r"and|or|,|[或和与及、，]", between):
-            break
+    """The last box that is not empty (the innermost of nested ones), with those before it that only "and", "or" and
+    commas separate from it."""
+    starts = list(_BOX.finditer(text))[-MAX_BOXES:]
+    parts: list[str] = []
+    start = len(text)
+    for match in reversed(starts):
+        content, end = _content(text[match.end() : match.end() + MAX_CHARS], 0)
+        end += match.end()
+        content = content.strip()
+        if not parts:
+            if not content.strip("$.~ "):
+                continue
+            final = list(_FINAL.finditer(text, end))
+            later = _announced(text[final[-1].end() : final[-1].end() + 2000]) if final else None
+            if later is not None:
+                return later  # "the final answer is ..." after the last box
+        else:
+            between = text[end:start] if end <= start else "x"
+            if not _JOINT.fullmatch(between) or not re.search(r"and|or|,|[或和与及、，]", between):
+                break
         if content not in parts:
             parts.insert(0, content)
-        start = first
-    return ", ".join(parts)
+        start = match.start()
+    return ", ".join(parts) or None
 
 
 def _content(text: str, at: int) -> tuple[str, int]:
@@ -161,7 +168,7 @@ def _after_marker(text: str) -> str | None:
     """What follows the last "answer is", "Answer:", "答案是" and their like."""
     matches = list(_MARKERS.finditer(text))
     headings = list(_HEADING.finditer(text))
-    for match in reversed(sorted(matches + headings, key=lambda m: m.end())):
+    for match in reversed(sorted(matches + headings, key=lambda m: m.end())[-MAX_MARKERS:]):
         answer = _announced(text[match.end() : match.end() + 2000])
         if answer is not None:
             return answer
@@ -170,11 +177,11 @@ def _after_marker(text: str) -> str | None:
 
 def _announced(rest: str) -> str | None:
     rest = rest.lstrip(" \n\t:*_#：=")
-    formula = _FORMULA.match(rest)
+    formula = _first_formula(rest)
     if formula is not None:
-        following = _FORMULA.match(rest[formula.end() :].lstrip(" ,")) if rest[formula.end() :].lstrip()[:1] == "," else None
-        first = _inside(formula)
-        return f"{first}, {_inside(following)}" if following is not None else first
+        joint = re.match(r"\s*(?:,|,?\s+(?:and|or))\s*(?=[$\\])", rest[formula.end :])
+        following = _first_formula(rest[formula.end + joint.end() :]) if joint else None
+        return f"{formula.content}, {following.content}" if following else formula.content
     stop = _STOPS.search(rest, 1) if rest else None
     segment = rest[: stop.start()] if stop else rest
     segment = segment.strip().strip("*").strip()
@@ -210,7 +217,7 @@ def _bold(text: str) -> str | None:
 
 
 def _choice_letter(text: str) -> str | None:
-    if _FORMULA.search(text) and not re.search(r"\([A-E]\)", text):
+    if formulas(text) and not re.search(r"\([A-E]\)", text):
         return None
     found = _CHOICE.findall(text)
     if found and found[-1].isupper():
@@ -221,23 +228,50 @@ def _choice_letter(text: str) -> str | None:
 # -- formulas and numbers ----------------------------------------------------------------------------------------------
 
 
-def _inside(match: re.Match[str]) -> str:
-    return next(group for group in match.groups() if group is not None).strip()
+class Formula(NamedTuple):
+    """What stands between math delimiters, and where they begin and end."""
+
+    content: str
+    start: int
+    end: int
+
+
+def formulas(text: str) -> list[Formula]:
+    """Every $...$, $$...$$, \\(...\\) and \\[...\\] of at most 2,000 characters, in order."""
+    found: list[Formula] = []
+    marks = [m for m in _DELIMITER.finditer(text) if m.group() in _CLOSING or m.group() in ("\\]", "\\)")]
+    at = 0
+    while at < len(marks) - 1:
+        opening, after = marks[at], marks[at + 1]
+        content = text[opening.end() : after.start()]
+        closes = after.group() == _CLOSING.get(opening.group()) and 0 < len(content) <= 2000
+        if closes and opening.group() == "$" and ("\n" in content or text[after.end() : after.end() + 1].isdigit()):
+            closes = False  # two amounts of money, or two paragraphs
+        if closes:
+            found.append(Formula(content.strip(), opening.start(), after.end()))
+        at += 2 if closes else 1
+    return found
+
+
+def _first_formula(text: str) -> Formula | None:
+    """The formula at the very beginning, if there is one."""
+    found = formulas(text[:2100]) if text[:1] in ("$", "\\") else []
+    return found[0] if found and found[0].start == 0 else None
 
 
 def _last_formula(text: str) -> str | None:
     """The last formula that says more than a name; a name, when no number follows it, serves as well."""
+    text = text[-FORMULA_TAIL:]
     name: str | None = None
-    for match in reversed(list(_FORMULA.finditer(text))):
-        content = _inside(match)
-        node = _tree(content)
+    for content, _, end in reversed(formulas(text)[-MAX_BOXES:]):
+        node = read(clean(content))
         if isinstance(node, str):
             if not _PROSE.search(re.sub(r"\\[a-zA-Z]+\s*(?:\{[^{}]*\})?", "", content)):
                 return content
             continue
         if isinstance(node, Sym) or (isinstance(node, Call) and ":" in node.name):
             name = name or content
-            after = text[match.end() :]
+            after = text[end:]
             number = _last_number(after)
             if number is not None and re.search(r"\b(?:is|are|equals|be|=)\b", after):
                 return number
@@ -258,13 +292,13 @@ def _last_number(text: str) -> str | None:
 
 
 def _conclusion(text: str) -> str | None:
-    """The last sentence, where it draws a conclusion."""
-    text = text.rstrip()
-    sentences = re.split(r"(?<=[.!?。！？])\s+(?=\S)|\n+", text)
-    match = _CONCLUSION.match(sentences[-1]) if sentences else None
-    if match is None:
+    """The last sentence that draws a conclusion, where nothing but itself follows."""
+    matches = list(_CONCLUSION.finditer(text))
+    if not matches:
         return None
-    rest = match.group("rest")
+    rest = text[matches[-1].end() :].strip()
+    if len(rest) > 400 or "\n" in rest or re.search(r"[.!?。]\s+\S", rest):
+        return None
     return _last_formula(rest) or _last_number(rest)
 
 
@@ -274,28 +308,25 @@ def _few_words(text: str) -> str | None:
     return text if text and len(text) < 60 and len(text.split()) <= 4 else None
 
 
-def _tree(text: str) -> Node | str:
-    try:
-        return parse_clean(clean(text))
-    except (ParseError, TooCostly) as error:
-        return str(error)
-
-
 def _is_whole(text: str) -> bool:
     """Whether a text is one answer without prose around it."""
     text = text.strip()
     if not text or len(text) > SHORT or text.count("\n") > 4:
         return False
-    if "$" in text.strip("$") and _FORMULA.search(text) and _outside_formulas(text):
+    if "$" in text.strip("$") and _PROSE.search(_outside_formulas(text)):
         return False
-    node = _tree(text)
+    node = read(clean(text))
     if isinstance(node, str):
         return False
     return not _has_prose(text, node)
 
 
-def _outside_formulas(text: str) -> bool:
-    return bool(_PROSE.search(_FORMULA.sub(" ", text)))
+def _outside_formulas(text: str) -> str:
+    outside, at = [], 0
+    for formula in formulas(text):
+        outside.append(text[at : formula.start])
+        at = formula.end
+    return " ".join([*outside, text[at:]])
 
 
 def _has_prose(text: str, node: Node) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from envs.base_env import Verdict
+from envs.grading.guard import MAX_CHARS
 from envs.grading.pool import GradingPool
-
-MAX_CHARS = 10_000  # of an answer; a longer one is not looked into
 
 
 class MathGrader:
@@ -16,12 +15,21 @@ class MathGrader:
 
     async def equal(self, gold: str, answer: str) -> Verdict:
         """The verdict within the pool's limit. Never raises for bad text; raises PoolError when no process starts."""
-        if "".join(gold.split()) == "".join(answer.split()):
-            return Verdict(True, "equal text", "text")
-        if max(len(gold), len(answer)) > MAX_CHARS:
-            return Verdict(None, f"too costly: longer than {MAX_CHARS} characters", "guard")
-        return Verdict(**await self._pool.run({"gold": gold, "answer": answer}))
+        free = without_pool(gold, answer)
+        return free or Verdict(**await self._pool.run({"gold": gold, "answer": answer}))
 
     async def close(self) -> None:
         """End the pool's processes."""
         self._pool.close()
+
+
+def without_pool(gold: str, answer: str) -> Verdict | None:
+    """The verdict that needs no parsing: equal text, blanks, and what is too long to look into."""
+    gold, answer = gold.strip(), answer.strip()
+    if not gold or not answer:
+        return Verdict(False, "a blank answer", "text")
+    if gold == answer:
+        return Verdict(True, "equal text", "text")
+    if max(len(gold), len(answer)) > MAX_CHARS:
+        return Verdict(None, f"too costly: longer than {MAX_CHARS} characters", "guard")
+    return None

@@ -174,3 +174,13 @@ def mentions(node: Node, name: str) -> bool:
     if isinstance(node, (Sym, Call)) and node.name == name:
         return True
     return any(mentions(child, name) for child in children(node))
+
+
+def computes(node: Node) -> bool:
+    """Whether it holds an operation that asks to be carried out: a sum, an integral, a factorial, a determinant..."""
+    if isinstance(node, Call) and node.name in _OPERATIONS:
+        return True
+    return any(map(computes, children(node)))
+
+
+_OPERATIONS = {"sum", "prod", "int", "lim", "diff", "det", "binom", "factorial", "gcd", "lcm", "mod", "floor", "ceil"}

@@ -56,7 +56,7 @@ def _call(node: Call, point: Point) -> Value:
     name, args = node.name, node.args
     if name in ("sum", "prod"):
         return _series(node, point)
-    if name in ("int", "lim"):
+    if name in ("int", "lim", "diff"):
         return _calculus(node, point)
     if name == "det":
         return _determinant(args[0], point)
@@ -69,6 +69,8 @@ def _call(node: Call, point: Point) -> Value:
         if rational is not None:
             return mpmath.mpf(rational.numerator) / rational.denominator
     function = _FUNCTIONS.get(name)
+    if function is None and name in ("gcd", "lcm"):
+        return _hashed(name, sorted(value(arg, point) for arg in args))
     if function is None:
         raise NoValue(name)
     return _finite(function(*(value(arg, point) for arg in args)))
@@ -132,9 +134,12 @@ def _trigonometric(function: Callable[[Value], Value]) -> Callable[[Value], Valu
         if abs(x) > mpmath.mpf(10) ** 40:
             raise TooCostly("a trigonometric function of a huge argument")
         try:
-            return function(x)
+            result = function(x)
         except (ZeroDivisionError, ValueError):
             raise Undefined("a function outside its domain") from None
+        if abs(result) > mpmath.mpf(10) ** (DIGITS - 15) and abs(x) < 100:
+            raise Undefined("a pole")  # tan(pi/2), where pi is rounded
+        return result
 
     return rule
 
@@ -187,6 +192,8 @@ def _series(node: Call, point: Point) -> Value:
 def _calculus(node: Call, point: Point) -> Value:
     variable, *bounds, body = node.args
     assert isinstance(variable, Sym)
+    if node.name == "diff":
+        return _finite(mpmath.diff(lambda x: value(body, {**point, variable.name: x}), point[variable.name]))
     places = [value(bound, point) for bound in bounds]
     with mpmath.workdps(_CALCULUS_DIGITS):
         if node.name == "int":
@@ -194,7 +201,7 @@ def _calculus(node: Call, point: Point) -> Value:
             if error > mpmath.mpf(10) ** -12 * (1 + abs(result)):
                 raise TooCostly("an integral that does not converge")
             return _finite(result)
-        return _finite(mpmath.limit(lambda x: value(body, {**point, variable.name: x}), places[0]))
+        return _finite(mpmath.limit(lambda x: value(body, {**point, variable.name: x}), places[0], int(places[1])))
 
 
 def _determinant(node: Node, point: Point) -> Value:

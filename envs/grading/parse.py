@@ -28,7 +28,7 @@ from envs.grading.nodes import (
     Words,
     number,
 )
-from envs.grading.tokens import ParseError, Token, tokenize
+from envs.grading.tokens import ParseError, Token, is_formula_word, tokenize
 
 _RELATIONS = {"=": "=", "<": "<", ">": ">"}
 _RELATION_COMMANDS = {"le": "<=", "ge": ">=", "ne": "!=", "approx": "~", "equiv": "===", "in": "in", "notin": "notin",
@@ -36,11 +36,11 @@ _RELATION_COMMANDS = {"le": "<=", "ge": ">=", "ne": "!=", "approx": "~", "equiv"
 _SETS = {"cup": "union", "cap": "intersection", "setminus": "difference"}
 
 _DIGITS = r"(\d*)\.(\d*)"
-_REPEATING: list[tuple[re.Pattern[str], bool]] = [
-    (re.compile(_DIGITS + r"\s*\\(?:overline|bar|overset\{-\}|widebar|dot)\s*\{?\s*(\d+)\s*\}?"), True),
-    (re.compile(_DIGITS + r"\((\d+)\)(?![\d(])"), True),
-    (re.compile(r"(\d*)\.(\d*?)(\d{2,}?)\3+\d*\s*\\ldots"), True),
-    (re.compile(r"(\d*)\.(\d*?)(\d)\3{2,}\s*\\ldots"), True),
+_REPEATING = [
+    re.compile(_DIGITS + r"\s*\\(?:overline|bar|overset\{-\}|widebar|dot)\s*\{?\s*(\d+)\s*\}?"),
+    re.compile(_DIGITS + r"\((\d+)\)(?![\d(])"),
+    re.compile(r"(\d*)\.(\d{0,12}?)(\d{2,12}?)\3+\d{0,11}\s*\\ldots"),
+    re.compile(r"(\d*)\.(\d{0,12}?)(\d)\3{2,}\s*\\ldots"),
 ]
 _DOTTED = re.compile(_DIGITS + r"\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?")
 _TIME = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s*(?:(?:\\text\s*\{\s*)?([AaPp])\s*\.?\s*[Mm]\s*\.?\s*\}?)?")
@@ -49,6 +49,8 @@ _IN_BASE = re.compile(r"(-?)\s*([0-9A-Fa-f]+)\s*(?:\\text\s*\{\s*)?\(?\s*(?:in|t
 _FRENCH = re.compile(r"([\[\]])([^\[\]()]*[^\[\](),\s][^\[\](),]*[,;][^\[\](),]*[^\[\](),\s][^\[\]()]*)([\[\]])")
 _CASES = re.compile(r"\\\{\s*\\begin\{(?:array|aligned|matrix|gathered|cases|split)\}(?:\{[lcr|]*\})?")
 _SEPARATORS = (",", ";")
+_EXCEPT = re.compile(r"(?:\\text\s*\{)?\s*all reals?(?: numbers?)?(?: [a-z])?,? (?:except|but|other than|excluding)(?: for)?\s*\}?\s*(.{1,100})")
+_PLAIN_WORDS = re.compile(r"[A-Za-z]+(?:[ -][A-Za-z]+)*")
 
 
 class AnswerParser(ExpressionParser):
@@ -190,14 +192,32 @@ def parse_clean(text: str, thousands: bool = True) -> Node:
     check_text(text)
     if not text:
         raise ParseError("nothing is there")
-    special = _time(text) or _based(text)
+    special = _time(text) or _based(text) or _prose(text) or _exceptions(text)
     if special is not None:
         return special
     tokens = tokenize(_notations(text))
     if thousands:
         tokens = _join_thousands(tokens)
     node = AnswerParser(tokens).answer()
-    return Words(node.text) if isinstance(node, Words) else node
+    return _word_list(node.text) if isinstance(node, Words) else node
+
+
+def read(text: str, thousands: bool = True) -> Node | str:
+    """`parse_clean`, or why it refuses the text."""
+    try:
+        return parse_clean(text, thousands)
+    except ParseError as error:
+        return str(error)
+    except TooCostly as error:
+        return f"too costly: {error}"
+    except RecursionError:
+        return "too deep"
+
+
+def parses(text: str) -> str | None:
+    """None for an answer that can be graded by more than its text, else why it cannot."""
+    node = read(clean(text))
+    return node if isinstance(node, str) else None
 
 
 def _time(text: str) -> Node | None:
@@ -208,6 +228,33 @@ def _time(text: str) -> Node | None:
     colon = Colon(tuple(number(int(part)) for part in digits), digits)
     half = match.group(4)
     return colon if half is None else Quantity(colon, f"{half.lower()}m")
+
+
+def _prose(text: str) -> Node | None:
+    """Plain words and nothing else; single letters and names of functions among them are left to the grammar."""
+    if not _PLAIN_WORDS.fullmatch(text):
+        return None
+    words = re.split(r"[ -]", text)
+    if not any(len(word) > 3 for word in words) or any(is_formula_word(word) for word in words):
+        return None
+    return _word_list(text)
+
+
+def _exceptions(text: str) -> Node | None:
+    """`all real numbers except 3`."""
+    match = _EXCEPT.fullmatch(text)
+    if match is None:
+        return None
+    inner = parse_clean(match.group(1).strip())
+    items = inner.items if isinstance(inner, (Listing, Braces)) else (inner,)
+    values = tuple(item.sides[-1] if isinstance(item, Relation) else item for item in items)
+    return SetOp("difference", NamedSet("R"), Braces(values))
+
+
+def _word_list(text: str) -> Node:
+    """Words, or a list where commas or "and" part them."""
+    items = [item.strip() for item in re.split(r",|;|\band\b|\bor\b", text) if item.strip()]
+    return Words(text) if len(items) < 2 or len(items) > MAX_ITEMS else Listing(tuple(map(Words, items)), "and")
 
 
 def _based(text: str) -> Node | None:
@@ -227,7 +274,7 @@ def _notations(text: str) -> str:
     """Repeating decimals, intervals with reversed brackets and systems in the grammar's own spelling."""
     if "." in text:
         text = _DOTTED.sub(r"\\repeating{\1}{\2}{\3\4\5}", text)
-        for pattern, _ in _REPEATING:
+        for pattern in _REPEATING:
             text = pattern.sub(r"\\repeating{\1}{\2}{\3}", text)
     if "]" in text or "[" in text:
         text = _FRENCH.sub(_french, text)

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,10 +54,19 @@ class _Job:
 class GradingPool:
     """`processes` workers and one standby, started at the first use; `limit` is wall-clock seconds a comparison."""
 
-    def __init__(self, processes: int = 1, limit: float = 3.0, memory_mib: int = 1024, standby: int = 1) -> None:
+    def __init__(
+        self,
+        processes: int = 1,
+        limit: float = 3.0,
+        memory_mib: int = 1024,
+        standby: int = 1,
+        worker: Sequence[str] = ("-m", "envs.grading.worker"),  # Python's arguments; limit and memory follow
+    ) -> None:
         self.processes, self.limit, self.memory_mib, self.standby = processes, limit, memory_mib, standby
+        self.worker = tuple(worker)
         self.killed = 0
         self._lock = threading.Lock()
+        self._all_ready = threading.Event()
         self._pending: deque[_Job] = deque()
         self._workers: list[_Process] = []
         self._thread: threading.Thread | None = None
@@ -80,8 +90,13 @@ class GradingPool:
         return await asyncio.wrap_future(self.submit(request))
 
     def warm_up(self) -> None:
-        """Wait until a process has graded; raises PoolError when none starts."""
+        """Wait until every process is ready; raises PoolError when none starts."""
         self.submit({"gold": "1", "answer": "1"}).result()
+        self._all_ready.wait(START_SECONDS)
+
+    def pids(self) -> list[int]:
+        """The processes of this moment."""
+        return [worker.popen.pid for worker in list(self._workers)]
 
     def close(self) -> None:
         """End every process; what is still queued is cancelled. Safe to call twice."""
@@ -143,7 +158,7 @@ class GradingPool:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         popen = subprocess.Popen(
-            [sys.executable, "-m", "envs.grading.worker", str(self.limit), str(self.memory_mib)],
+            [sys.executable, *self.worker, str(self.limit), str(self.memory_mib)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -195,6 +210,8 @@ class GradingPool:
             worker.job = None
         else:
             worker.ready, self._failed_starts = True, 0
+            if sum(other.ready for other in self._workers) >= self.processes + self.standby:
+                self._all_ready.set()
 
     def _is_slow(self, worker: _Process) -> bool:
         return worker.job is not None and time.monotonic() - worker.started > SLOW_SECONDS
@@ -237,7 +254,8 @@ class GradingPool:
                 pass  # unwritten bytes for a process that is gone
 
     def _fail_all(self) -> None:
-        error = PoolError(f"no grading process starts; try: {sys.executable} -m envs.grading.worker 3 1024")
+        command = " ".join([sys.executable, *self.worker, f"{self.limit:g}", str(self.memory_mib)])
+        error = PoolError(f"no grading process starts; see why with: {command}")
         while (job := self._next_job()) is not None:
             job.future.set_exception(error)
 

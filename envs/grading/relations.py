@@ -5,7 +5,7 @@ from __future__ import annotations
 import mpmath
 
 from envs.grading.algebra import Undecided, difference, proportional
-from envs.grading.nodes import Call, Colon, Group, Listing, Node, Quantity, Relation, Sym, Words, symbols
+from envs.grading.nodes import Call, Colon, Group, Listing, Node, Quantity, Relation, Sym, Words, computes, symbols
 from envs.grading.sets import INEQUALITIES
 
 _TURN = {">": "<", ">=": "<="}
@@ -60,16 +60,21 @@ def named(node: Node) -> tuple[Node | None, Node]:
         return (node.sides[0], node.sides[1]) if is_name(node.sides[0]) else (None, node)
     if node.ops == ("===",) and isinstance(node.sides[1], Quantity):
         return node.sides[0], node.sides[1]
+    if node.ops == ("=",) and not symbols(node.sides[0]) and symbols(node.sides[1]) and is_name(node.sides[1]):
+        return node.sides[1], node.sides[0]  # 5 = x
     if all(op == "=" for op in node.ops) and all(is_name(side) or not symbols(side) for side in node.sides[:-1]):
         return node.sides[0], node.sides[-1]
-    if node.ops == ("=",) and isinstance(node.sides[1], Sym) and not symbols(node.sides[0]) and symbols(node.sides[1]):
-        return node.sides[1], node.sides[0]  # 5 = x
+    if node.ops == ("=",) and computes(node.sides[0]) and not computes(node.sides[1]):
+        return node.sides[0], node.sides[1]  # an operation and its result
     return None, node
 
 
 def comparable_names(left: Node, right: Node) -> bool:
     """Whether two names may stand for the same: equal, or one with an index or an argument that the other leaves out."""
-    return left == right or _letter(left) == _letter(right) is not None
+    if left == right or _letter(left) == _letter(right) is not None:
+        return True
+    kinds = {isinstance(name, Call) and name.name.startswith("apply:") for name in (left, right)}
+    return kinds == {True, False} and any(isinstance(name, Sym) for name in (left, right))  # y and f(x)
 
 
 def _letter(node: Node) -> str | None:

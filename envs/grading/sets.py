@@ -9,7 +9,7 @@ import mpmath
 
 from envs.grading.algebra import Undecided, close
 from envs.grading.exact import Undefined
-from envs.grading.nodes import Braces, Builder, Group, Listing, NamedSet, Node, Relation, SetOp, Sym, symbols
+from envs.grading.nodes import Braces, Builder, Call, Group, Listing, NamedSet, Node, Relation, SetOp, Sym, children, symbols
 from envs.grading.numeric import NoValue, Value, value
 
 INEQUALITIES = {"<", "<=", ">", ">=", "!="}
@@ -71,12 +71,20 @@ def variable(node: Node) -> str | None:
         inner = node.variable.sides[0] if isinstance(node.variable, Relation) else node.variable
         return inner.name if isinstance(inner, Sym) else None
     if isinstance(node, Relation):
+        inner = unknown(node)
         names = symbols(node)
-        return next(iter(names)) if len(names) == 1 else None
+        return str(inner) if isinstance(inner, Call) else next(iter(names)) if len(names) == 1 else None
     if isinstance(node, Listing):
         names_in = {variable(item) for item in node.items}
         return names_in.pop() if len(names_in) == 1 else None
     return None
+
+
+def unknown(relation: Relation) -> Node | None:
+    """x, g(x) or a_n where a chain of relations bounds nothing else by constants; None otherwise."""
+    varying = {side for side in relation.sides if symbols(side)}
+    inner = varying.pop() if len(varying) == 1 else None
+    return inner if isinstance(inner, Sym) or isinstance(inner, Call) and ":" in inner.name else None
 
 
 def intervals(node: Node) -> list[Interval] | None:
@@ -132,12 +140,15 @@ def _solve(node: Relation) -> list[Interval] | None:
     if node.ops == ("notin",):
         inside = intervals(node.sides[1])
         return None if inside is None else complement(inside)
+    inner = unknown(node)
+    if inner is None:
+        return None
     result = [EVERYTHING]
     for left, op, right in zip(node.sides, node.ops, node.sides[1:], strict=False):
-        if isinstance(right, Sym) and symbols(right):
+        if right == inner:
             left, op, right = right, _FLIP.get(op, ""), left
         bound = real(right)
-        if not isinstance(left, Sym) or not symbols(left) or bound is None:
+        if left != inner or bound is None:
             return None
         ray = {
             "<": [Interval(-mpmath.inf, bound, False, False)],
@@ -209,7 +220,7 @@ def equal_sets(gold: Node, answer: Node) -> bool:
     return all(inside(x) == within(x) for x in places)
 
 
-_GRID = [mpmath.mpf(k) / 4 for k in range(-60, 61)] + [mpmath.mpf(s * 10**k) / 7 for k in range(1, 7) for s in (-1, 1)]
+_GRID = [mpmath.mpf(k) / 4 for k in (*range(-20, 21), *range(-80, 81, 4), 1000, -1000)] + [mpmath.mpf(s * 10**k) / 7 for k in range(1, 7) for s in (-1, 1)]
 
 
 def _places(parts: list[Interval]) -> list[Value]:
@@ -241,10 +252,16 @@ def membership(node: Node) -> Callable[[Value], bool] | None:
             return None
         known = [test for test in tests if test is not None]
         return (lambda x: any(t(x) for t in known)) if node.word == "or" else (lambda x: all(t(x) for t in known))
-    name = variable(node)
-    if isinstance(node, Relation) and name is not None and all(op in _FLIP for op in node.ops):
+    names = symbols(node)
+    name = next(iter(names)) if len(names) == 1 else None
+    if isinstance(node, Relation) and name is not None and not _by_name_only(node) and all(op in _FLIP for op in node.ops):
         return lambda x: _satisfies(node, name, x)
     return None
+
+
+def _by_name_only(node: Node) -> bool:
+    """Whether a function occurs of which only the name is known."""
+    return isinstance(node, Call) and ":" in node.name or any(map(_by_name_only, children(node)))
 
 
 def _satisfies(node: Relation, name: str, x: Value) -> bool:

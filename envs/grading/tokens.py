@@ -10,7 +10,7 @@ from envs.grading.units import is_unit
 
 FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sech csch arsinh arcosh artanh"
-    " arcsinh arccosh arctanh ln log lg exp sqrt cbrt abs max min gcd lcm det floor ceil arg Re Im sgn sign deg".split()
+    " arcsinh arccosh arctanh ln log lg exp sqrt cbrt abs max min gcd lcm det floor ceil arg Re Im sgn sign".split()
 )
 _RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "cosec": "csc", "tg": "tan", "ctg": "cot",
             "ceiling": "ceil", "sqr": "sqrt", "log10": "lg", "root": "sqrt"}  # fmt: skip
@@ -111,26 +111,35 @@ def _text(command: str, text: str, at: int, tokens: list[Token]) -> int:
         end = min(at + 1, len(text))
         content = text[at:end]
     content = content.replace("\\text", "").replace("\\mathrm", "").replace("{", "").replace("}", "").replace("~", " ")
-    content = content.replace("\\ ", " ").replace("\\", " ").strip() if "\\" in content else content.strip()
+    content = content.replace("\\ ", " ").replace("\\%", "%").replace("\\$", "$").replace("\\", " ").strip() if "\\" in content else content.strip()
     if command in ("mathbb", "Bbb"):
         tokens.append(Token("set", content))
     elif not content:
         pass
     elif command == "mathrm" and len(content) == 1 and content.isalpha():
         tokens.append(Token("symbol", content))
-    elif content in FUNCTIONS or content in _RENAMED:
+    elif (content in FUNCTIONS or content in _RENAMED) and not _is_time(content, tokens):
         tokens.append(Token("function", _RENAMED.get(content, content)))
     elif re.fullmatch(r"[-+]?(\d+(\.\d+)?|\.\d+)", content):  # a number set as text is a number
         if content[0] in "+-":
             tokens.append(Token("op", content[0]))
         tokens.append(Token("number", content.lstrip("+-")))
-    elif content == "or" or content == "and":
-        tokens.append(Token("connective", content))
+    elif content in ("$", "US$"):
+        tokens.append(Token("text", "dollar"))
+    elif content == "to":  # 2 to 3
+        tokens.append(Token("op", ":"))
+    elif re.match(r"[-+]?\d|\.\d", content) and not re.match(r"\d+(st|nd|rd|th)\b", content):
+        tokens.extend(tokenize(content))
     elif content.lower() in CONNECTIVES:
         tokens.append(Token("connective", CONNECTIVES[content.lower()]))
     else:
         tokens.append(Token("text", content))
     return end
+
+
+def _is_time(word: str, tokens: list[Token]) -> bool:
+    """Minutes and seconds after a number, which are no minimum and no secant."""
+    return word in ("min", "sec") and bool(tokens) and (tokens[-1].kind == "number" or tokens[-1].value == "}")
 
 
 def closing_brace(text: str, at: int) -> int:
@@ -169,12 +178,16 @@ def _letters(run: str, glued: bool, subscript: bool, text: str, end: int, tokens
     if subscript:
         tokens.append(Token("symbol", run))
         return
-    if run in FUNCTIONS or run in _RENAMED:
+    if _is_time(run, tokens):
+        tokens.append(Token("text", run))
+    elif run in FUNCTIONS or run in _RENAMED:
         tokens.append(Token("function", _RENAMED.get(run, run)))
     elif run in _PLAIN_SYMBOLS:
         tokens.append(Token("symbol", _PLAIN_SYMBOLS[run]))
     elif len(run) > 1 and run in _PLAIN_COMMANDS and not (run == "in" and not text[end:].lstrip()[:1] in ("(", "[", "{", "\\")):
         tokens.append(Token("command", _PLAIN_COMMANDS[run]))
+    elif run == "to" and tokens and tokens[-1].kind == "number" and text[end : end + 2].strip().isdigit():
+        tokens.append(Token("op", ":"))
     elif run.lower() in _CONNECTING_WORDS:
         tokens.append(Token("connective", run.lower()))
     elif len(run) > 2 and run in GREEK:
@@ -199,12 +212,18 @@ def _letters(run: str, glued: bool, subscript: bool, text: str, end: int, tokens
 _PREFIXES = ("sin", "cos", "tan", "ln", "log", "cot", "sec", "csc")
 _SHORT_WORDS = frozenset(
     "yes no not the all are any too an is of to at by as be it if on per non none nor but has was one two six ten odd even"
-    " red day days hour min sec mph rpm kph units unit pm am".split()
+    " red day days hour min sec mph rpm kph units unit pm am dne".split()
 )
 
 
+def is_formula_word(word: str) -> bool:
+    """Whether a plain word is a function, a constant or a Greek letter."""
+    return word in FUNCTIONS or word in _RENAMED or word in GREEK or word in _PLAIN_SYMBOLS or word in _PLAIN_COMMANDS
+
+
 def _looks_like_word(run: str) -> bool:
-    return run.lower() in _SHORT_WORDS
+    """Short words of the language, and names: a capital and small letters."""
+    return run.lower() in _SHORT_WORDS or (len(run) > 2 and run[0].isupper() and run[1:].islower())
 
 
 def _join_words(tokens: list[Token]) -> list[Token]:

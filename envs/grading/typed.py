@@ -10,7 +10,7 @@ from envs.grading.expressions import plain_unit
 from envs.grading.nodes import Based, Braces, Call, Colon, Group, Listing, Matrix, NamedSet, Node, Quantity, Relation, SetOp, Words, symbols
 from envs.grading.policy import Policy
 from envs.grading.quantities import equal_based, equal_colons, hoist, is_time, readings
-from envs.grading.relations import approximate_part, comparable_names, equal_relations, exact_part, named
+from envs.grading.relations import comparable_names, equal_relations, exact_part, named
 from envs.grading.sets import equal_sets, is_set
 from envs.grading.words import meaning
 
@@ -136,7 +136,7 @@ def _sets(gold: Node, answer: Node, policy: Policy) -> Outcome:
         return Outcome(gold == answer, "set")
     if _finite(gold) is not None and _finite(answer) is not None:
         return Outcome(_unordered(_finite(gold) or (), _finite(answer) or (), policy, distinct=True), "set")
-    if not all(is_set(node) or isinstance(node, (Group, Braces)) for node in (gold, answer)):
+    if not all(is_set(node) or isinstance(node, (Group, Braces, Listing)) for node in (gold, answer)):
         return Outcome(False, "a set against a value")
     if isinstance(gold, Relation) and isinstance(answer, Relation):
         try:
@@ -149,6 +149,10 @@ def _sets(gold: Node, answer: Node, policy: Policy) -> Outcome:
     if isinstance(gold, Relation) and isinstance(answer, Relation) and len(symbols(gold) | symbols(answer)) > 1:
         return Outcome(False, "inequality")
     return Outcome(equal_sets(gold, answer), "set")
+
+
+def _interval_like(node: Node) -> bool:
+    return is_set(node) or isinstance(node, Group) and len(node.items) == 2
 
 
 def _finite(node: Node) -> tuple[Node, ...] | None:
@@ -200,8 +204,6 @@ def _signs(node: Node) -> tuple[Node, ...]:
     if isinstance(node, Relation) and has_sign(node):
         name, inner = named(node)
         return expand_signs(inner) if name is not None else (node,)
-    if isinstance(node, Group) and has_sign(node):
-        return (node,)
     return expand_signs(node) if has_sign(node) else (node,)
 
 
@@ -210,6 +212,8 @@ def _lists(gold: Node, answer: Node, policy: Policy) -> Outcome:
     for one, other in ((gold, answer), (answer, gold)):
         if isinstance(one, Listing) and (is_set(other) or isinstance(other, Braces)) and is_set(one):
             return _sets(gold, answer, policy)
+        if isinstance(one, Listing) and isinstance(other, SetOp) and all(_interval_like(item) for item in one.items):
+            return _sets(gold, answer, policy)  # (1,2) or (3,4)
     gold_items, answer_items = _items(gold), _items(answer)
     if gold_items is None or answer_items is None:
         if isinstance(gold, Listing) or isinstance(answer, Listing):
@@ -291,8 +295,3 @@ def _distinct(items: Sequence[Node], equal: Callable[[Node, Node], bool]) -> lis
         if not any(equal(item, other) for other in kept):
             kept.append(item)
     return kept
-
-
-def approximations(node: Node) -> Node | None:
-    """The approximate reading of an answer such as `sqrt 2 ~ 1.414`, for a gold that is a decimal."""
-    return approximate_part(node)

@@ -5,65 +5,69 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-# unit -> (dimension, factor to the dimension's first unit)
-_TABLE: dict[str, tuple[str, Fraction]] = {}
+# unit -> (factor to the dimension's first unit, {dimension: power})
+_TABLE: dict[str, tuple[Fraction, dict[str, int]]] = {}
 
 
-def _add(dimension: str, factor: str, names: str) -> None:
+def _add(dimensions: str, factor: str, names: str) -> None:
+    powers = {name.partition("^")[0]: int(name.partition("^")[2] or 1) for name in dimensions.split()}
     for name in names.split():
-        _TABLE[name] = (dimension, Fraction(factor))
+        _TABLE[name] = (Fraction(factor), powers)
 
 
-_add("length", "1", "m meter meters metre metres")
-_add("length", "1000", "km kilometer kilometers kilometre kilometres kms")
-_add("length", "1/100", "cm centimeter centimeters centimetre centimetres cms")
-_add("length", "1/1000", "mm millimeter millimeters millimetre millimetres")
-_add("length", "1/10", "dm decimeter decimeters")
-_add("length", "254/10000", "in inch inches")
-_add("length", "3048/10000", "ft foot feet")
-_add("length", "9144/10000", "yd yard yards")
-_add("length", "1609344/1000", "mi mile miles")
-_add("mass", "1", "g gram grams gm")
-_add("mass", "1000", "kg kilogram kilograms kilo kilos kgs")
-_add("mass", "1/1000", "mg milligram milligrams")
-_add("mass", "45359237/100000", "lb lbs pound pounds")
-_add("mass", "28349523125/1000000000", "oz ounce ounces")
-_add("mass", "1000000", "ton tons tonne tonnes")
-_add("time", "1", "s sec secs second seconds")
-_add("time", "60", "min mins minute minutes")
-_add("time", "3600", "h hr hrs hour hours")
-_add("time", "86400", "day days")
-_add("time", "604800", "week weeks")
-_add("time", "1/1000", "ms millisecond milliseconds")
-_add("year", "1", "year years yr yrs")
-_add("year", "1/12", "month months")
-_add("volume", "1", "L l liter liters litre litres")
-_add("volume", "1/1000", "mL ml milliliter milliliters cc")
-_add("volume", "3785411784/1000000000", "gal gallon gallons")
-_add("area", "1", "acre acres")
-_add("area", "10000/40468564224", "ha hectare hectares")
-_add("speed", "1", "mph")
-_add("speed", "1000/1609344", "kph kmh")
-_add("dollar", "1", "dollar dollars usd")
-_add("dollar", "1/100", "cent cents")
-_add("euro", "1", "euro euros eur")
-_add("pounds sterling", "1", "gbp sterling pence")
-_add("yen", "1", "yen jpy yuan rmb cny 元 円")
-_add("rupee", "1", "rupee rupees rs inr")
-_add("force", "1", "N newton newtons")
-_add("energy", "1", "J joule joules")
-_add("energy", "1000", "kJ")
-_add("power", "1", "W watt watts")
-_add("power", "1000", "kW")
-_add("voltage", "1", "V volt volts")
-_add("frequency", "1", "Hz hertz")
-_add("pressure", "1", "Pa")
-_add("degree", "1", "degree degrees deg °")
-_add("radian", "1", "rad radian radians")
-_add("percent", "1", "percent percentage pct %")
+for _line in """
+length | 1 | m meter meters metre metres
+length | 1000 | km kilometer kilometers kilometre kilometres kms
+length | 1/100 | cm centimeter centimeters centimetre centimetres cms
+length | 1/1000 | mm millimeter millimeters millimetre millimetres
+length | 1/10 | dm decimeter decimeters
+length | 254/10000 | in inch inches
+length | 3048/10000 | ft foot feet
+length | 9144/10000 | yd yard yards
+length | 1609344/1000 | mi mile miles
+mass | 1 | g gram grams gm
+mass | 1000 | kg kilogram kilograms kilo kilos kgs
+mass | 1/1000 | mg milligram milligrams
+mass | 45359237/100000 | lb lbs pound pounds
+mass | 45359237/1600000 | oz ounce ounces
+mass | 1000000 | ton tons tonne tonnes
+time | 1 | s sec secs second seconds
+time | 60 | min mins minute minutes
+time | 3600 | h hr hrs hour hours
+time | 86400 | day days
+time | 604800 | week weeks
+time | 1/1000 | ms millisecond milliseconds
+year | 1 | year years yr yrs
+year | 1/12 | month months
+length^3 | 1/1000 | L l liter liters litre litres
+length^3 | 1/1000000 | mL ml milliliter milliliters cc
+length^3 | 473176473/125000000000 | gal gallon gallons
+length^2 | 316160658/78125 | acre acres
+length^2 | 10000 | ha hectare hectares
+length time^-1 | 1609344/3600000 | mph
+length time^-1 | 1000/3600 | kph kmh kmph
+dollar | 1 | dollar dollars usd
+dollar | 1/100 | cent cents
+euro | 1 | euro euros eur
+sterling | 1 | gbp sterling
+sterling | 1/100 | pence
+yen | 1 | yen jpy 円
+yuan | 1 | yuan rmb cny 元
+rupee | 1 | rupee rupees rs inr
+force | 1 | N newton newtons
+energy | 1 | J joule joules
+energy | 1000 | kJ
+power | 1 | W watt watts
+power | 1000 | kW
+voltage | 1 | V volt volts
+frequency | 1 | Hz hertz
+pressure | 1 | Pa
+degree | 1 | degree degrees deg °
+radian | 1 | rad radian radians
+percent | 1 | percent percentage pct %
+""".strip().splitlines():
+    _add(*(part.strip() for part in _line.split("|")))
 
-_UPPER_ONLY = {"N", "J", "W", "V", "L"}
-_VARIABLES = {"m", "s", "g", "h", "l", "N", "J", "W", "V", "L", "in", "a", "rs", "sec", "deg", "min"}  # of one letter, or words
 _OTHER = frozenset(
     "units unit people persons students apples ways points square squared sq cubic cubed per times miles digits sides"
     " items pages books balls cards dollars sec km/h mi/h m/s ft/s cm² m²".split()
@@ -87,34 +91,39 @@ Dimension = tuple[Fraction, tuple[tuple[str, int], ...]]
 def dimension(unit: str) -> Dimension | None:
     """(factor, ((dimension, power), ...)) of a unit's text such as `cm^2` or `kilometers per hour`; None if unknown."""
     text = re.sub(r"[{}()\\]|\btext\b|\bmathrm\b", "", unit).replace("·", " ").replace("cdot", " ").replace("*", " ").strip().rstrip(".")
-    factor, powers = Fraction(1), {}
-    sign, pending = 1, 1
-    last: tuple[str, int, Fraction] | None = None
-    for part in re.findall(r"[A-Za-z°%元円]+|\^ ?-?\d+|/|²|³", text):
-        if part in ("/", "per", "a", "an") and (part in ("/", "per")):
+    factor = Fraction(1)
+    powers: dict[str, int] = {}
+    sign = pending = 1
+    last: tuple[int, Fraction, dict[str, int]] | None = None
+
+    def count(times: int, of: Fraction, dimensions: dict[str, int]) -> None:
+        nonlocal factor
+        factor *= of**times
+        for name, power in dimensions.items():
+            powers[name] = powers.get(name, 0) + times * power
+
+    for part in re.findall(r"[A-Za-z°%元円]+|\^ ?-?\d{1,2}|/|²|³", text):
+        if part in ("/", "per"):
             sign = -1
-        elif part in ("an", "a", "of", "each", "every"):
+        elif part in ("a", "an", "of", "each", "every"):
             continue
         elif part in ("squared", "cubed", "²", "³") or part.startswith("^"):
-            if last is None:
-                return None
             exponent = {"squared": 2, "cubed": 3, "²": 2, "³": 3}.get(part) or int(part[1:])
-            if not 0 < abs(exponent) < 10:
+            if last is None or not 0 < abs(exponent) < 10:
                 return None
-            powers[last[0]] += last[1] * (exponent - 1)
-            factor *= last[2] ** (last[1] * (exponent - 1))
+            count(last[0] * (exponent - 1), last[1], last[2])
         elif part in _POWERS:
             pending = _POWERS[part]
         else:
             found = _TABLE.get(part) or _TABLE.get(part.lower())
             if found is None:
                 return None
-            powers[found[0]] = powers.get(found[0], 0) + sign * pending
-            factor *= found[1] ** (sign * pending)
-            last, pending = (found[0], sign, found[1]), 1
+            last = (sign * pending, *found)
+            count(*last)
+            pending = 1
     if last is None:
         return None
     return factor, tuple(sorted((name, power) for name, power in powers.items() if power))
 
 
-CURRENCIES = {"dollar": "dollar", "euro": "euro", "pounds": "pounds sterling", "yen": "yen"}
+CURRENCIES = {"dollar": "dollar", "euro": "euro", "pounds": "sterling", "yen": "yen", "rupee": "rupee"}

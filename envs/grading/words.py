@@ -9,8 +9,8 @@ from envs.grading.tokens import CONNECTIVES
 
 _WRAPPERS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed|operatorname)(?![a-zA-Z])\s*")
 _ARTICLES = re.compile(r"^(?:(?:it|this|that|the answer|answer|the result|they) (?:is|are) )?(?:(?:an|a|the) )?")
-_LETTER = re.compile(r"(?:(?:option|choice|answer|answer is)[ :]*)?[(\[{]?\s*([A-Ja-j])\s*[)\]}]?\s*[.:]?")
-_LETTER_AND_MORE = re.compile(r"(?:(?:option|choice)[ :]*)?(?:[(\[]\s*([A-J])\s*[)\]]|([A-J])\s*(?:\)|\.(?!\d)|:(?!\d)))\s*[.:]?\s*(\S.*)", re.DOTALL)
+_LETTER = re.compile(r"(?i:(?:option|choice|answer|answer is)[ :]*)?[(\[{]?\s*([A-Ja-j])\s*[)\]}]?\s*[.:]?")
+_LETTER_AND_MORE = re.compile(r"(?i:(?:option|choice)[ :]*)?(?:[(\[]\s*([A-J])\s*[)\]]|([A-J])\s*(?:\)|\.(?!\d)|:(?!\d)))(?:\s*[.:]?\s+|\s*[.:]\s*|(?=[\d$]))(?![\^_+*=/,;&)\]-]|and\b|or\b)(\S.*)", re.DOTALL)
 
 _NUMBERS = {
     word: value
@@ -90,7 +90,7 @@ def _unwrapped(text: str) -> str:
     previous = None
     while previous != text and text.startswith("{") and text.endswith("}"):
         previous, text = text, text[1:-1].strip()
-    return " ".join(text.replace("{", " ").replace("}", " ").replace("*", " ").split())
+    return " ".join(text.replace("{", "").replace("}", "").replace("*", " ").split())
 
 
 def is_connective(text: str) -> bool:

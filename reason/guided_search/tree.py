@@ -118,6 +118,8 @@ class SearchTree:
         new: list[Node] = []
         for sample in samples:
             steps = split_steps(sample.text, self.lm.card.step_separator) if to_end else [sample.text]
+            if to_end and sample.text.endswith(self.lm.card.step_separator):
+                steps.append("")  # the text ended behind a separator; a longer sample may go on from there
             leaf = self._attach(node, steps or [""], sample, to_end)
             if leaf.count == 1:
                 new.append(leaf)

@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
 
 from envs.base_env import Problem
 from reason.inference.base import ModelError, Sample, Sampling, ServiceError
@@ -140,7 +146,8 @@ class WorkerPool:
     async def post(self, route: str, payload: dict[str, Any]) -> dict[str, Any]:
         """POST to a worker and return its reply; raises ModelError after ATTEMPTS tries or on a final error."""
         tries = AsyncRetrying(
-            stop=stop_after_attempt(ATTEMPTS),
+            # a worker that hangs is given one more chance, elsewhere if there is another
+            stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(1.5 * self.services.request_timeout),
             wait=wait_exponential_jitter(initial=0.2, max=5.0),
             retry=retry_if_exception_type(_Retryable),
             reraise=True,
@@ -280,9 +287,13 @@ def check_scores(value: Any, solutions: Sequence[Sequence[str]]) -> list[list[fl
 
 
 def _plain_text(card: PRMCard, question: str, steps: Sequence[str]) -> str:
-    """The text that OpenR's reward worker takes: question, then each step with its tag."""
+    """The text that OpenR's reward worker takes: question, then each step with its tag.
+
+    A tag that an LM wrote itself is dropped, because that worker gives a score for every tag.
+    """
     text = card.question.replace("{question}", question)
     for n, step in enumerate(steps, 1):
+        step = step.replace(card.step_tag, " ")
         values = {"{n}": str(n), "{tag}": card.step_tag, "{step}": step.strip() if card.strip else step}
         piece = card.step
         for name, value in values.items():

@@ -201,6 +201,7 @@ def services(args: argparse.Namespace) -> Iterator[str]:
     port, folder = _free_port(), ROOT / "reason/llm_service"
     with tempfile.TemporaryDirectory() as logs:
         ours = {"CONTROLLER_PORT": str(port), "WORKER_BASE_PORT": str(_free_port()), "LOGDIR": logs, "SESSION": SESSION}
+        ours |= {"POLICY_MODEL_NAME": args.LM, "VALUE_MODEL_NAME": args.RM}
         environment = os.environ | ours | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
         def script(name: str) -> int:

@@ -1,43 +1,47 @@
-"""Many solutions from the policy, in this process: vLLM where it is installed, else the transformers engine."""
+"""Many solutions from the policy, in this process, by the transformers engine that also serves it."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
+import asyncio
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from reason.llm_service.workers.generation import GenerateRequest
+from reason.llm_service.workers.model_worker import ATTENTION, end_tokens
+from reason.llm_service.workers.transformers_engine import Engine
 
 
 class Sampler:
-    """Samples whole continuations from the model in `folder`."""
+    """Samples whole continuations from the model in `folder`, `rows` of them at a time."""
 
-    def __init__(self, folder: Path, max_tokens: int = 640) -> None:
-        self.max_tokens = max_tokens
-        if importlib.util.find_spec("vllm") is None:
-            from reason.llm_service.workers.transformers_engine import TransformersEngine
-
-            self._engine = TransformersEngine(str(folder))
-            self._sample = self._with_transformers
-            return
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        from vllm import LLM
-
-        self._llm = LLM(
-            model=str(folder), max_model_len=1024, max_num_seqs=256, max_num_batched_tokens=8192, block_size=32,
-            enable_prefix_caching=True, enable_chunked_prefill=False, disable_log_stats=True,
-        )  # fmt: skip
-        self._sample = self._with_vllm
+    def __init__(self, folder: Path, max_tokens: int = 640, rows: int = 256) -> None:
+        self.max_tokens, self.rows = max_tokens, rows
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=ATTENTION)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        ends = end_tokens(model, self.tokenizer)
+        self.engine = Engine(model.to(device).eval(), self.tokenizer, ends, rows, kv_bytes=4 << 30)
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int], temperature: float = 1.0) -> list[str]:
-        """One continuation a prompt, in order, without the end-of-text token."""
-        return self._sample(prompts, seeds, temperature)
+        """One continuation a prompt, in order, without the end-of-text token; equal neighbours share their prefill."""
+        return asyncio.run(self._sample(prompts, seeds, temperature))
 
-    def _with_vllm(self, prompts: Sequence[str], seeds: Sequence[int], temperature: float) -> list[str]:
-        from vllm import SamplingParams
+    async def _sample(self, prompts: Sequence[str], seeds: Sequence[int], temperature: float) -> list[str]:
+        places = asyncio.Semaphore(2 * self.rows)
 
-        params = [SamplingParams(temperature=temperature, max_tokens=self.max_tokens, seed=seed) for seed in seeds]
-        return [output.outputs[0].text for output in self._llm.generate(list(prompts), params, use_tqdm=False)]
+        async def one(prompt: str, its_seeds: list[int]) -> list[str]:
+            ids = self.tokenizer.encode(prompt)
+            request = GenerateRequest(
+                prompt, ids, its_seeds, temperature, top_p=1.0, top_k=-1, max_tokens=self.max_tokens,
+                stop=(), stop_token_ids=(), include_stop=True, echo=False,
+            )  # fmt: skip
+            async with places:
+                return [sample.text for sample in await self.engine.generate(request)]
 
-    def _with_transformers(self, prompts: Sequence[str], seeds: Sequence[int], temperature: float) -> list[str]:
-        return self._engine.sample_texts(prompts, seeds, temperature=temperature, max_tokens=self.max_tokens)
+        groups = groupby(zip(prompts, seeds, strict=True), key=lambda pair: pair[0])
+        requests = [one(prompt, [seed for _, seed in pairs]) for prompt, pairs in groups]
+        return [text for texts in await asyncio.gather(*requests) for text in texts]

@@ -1,7 +1,8 @@
 """Train `openr-tiny-prm` from the policy's weights: `python -m train.tiny.train_prm --policy F --data F.jsonl --out F`.
 
-Cross entropy of the two tokens that the card reads (good, bad) at each step's tag, on steps up to and including
-the first error; the supervised position is the one that `prm.scoring` reads, because its layout makes both.
+Cross entropy of the two tokens that the card reads (good, bad) at each step's tag with the Monte Carlo value c/k
+(soft estimation; Wang et al., 2024), on steps up to and including the first with value 0; the supervised position is
+the one that `prm.scoring` reads, because its layout makes both. `--labels labels` takes c > 0 instead.
 `--labels prefix_ok` trains on the oracle's labels instead: the ceiling, not the product.
 """
 
@@ -27,7 +28,7 @@ class Example:
     """One solution: token ids, where its tags stand, and the labels of its first steps."""
 
     def __init__(self, row: dict, key: str, layouter: Layouter) -> None:
-        labels = row[key]
+        labels = [c / k for c, k in zip(row["c"], row["k"], strict=True)] if key == "soft" else row[key]
         end = next((i + 1 for i, label in enumerate(labels) if not label), len(labels))
         self.labels = labels[:end]
         layout = layouter.lay_out(row["question"], row["steps"][:end])
@@ -67,13 +68,13 @@ def train(args: argparse.Namespace) -> None:
         for batch in batches(examples, args.batch_tokens, rng):
             ids = pad_sequence([torch.tensor(e.ids) for e in batch], True, tokenizer.pad_token_id).to(device)
             where = torch.tensor([(i, tag) for i, e in enumerate(batch) for tag in e.tags], device=device)
-            labels = torch.tensor([label for e in batch for label in e.labels], device=device)
+            labels = torch.tensor([float(label) for e in batch for label in e.labels], device=device)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(min(seen / total, 1.0), args.lr)
             with torch.autocast(device, dtype=torch.bfloat16):
                 hidden = model.model(input_ids=ids).last_hidden_state[where[:, 0], where[:, 1]]
             logits = hidden.float() @ model.lm_head.weight[[bad, good]].T
-            loss = torch.nn.functional.cross_entropy(logits, labels)
+            loss = torch.nn.functional.cross_entropy(logits, torch.stack([1 - labels, labels], 1))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -93,10 +94,10 @@ def main() -> None:
     parser.add_argument("--policy", type=Path, required=True, help="the weights to start from")
     parser.add_argument("--data", type=Path, required=True, help="rows of train.tiny.label_steps")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--labels", choices=("labels", "prefix_ok"), default="labels")
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--batch_tokens", type=int, default=4096)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--labels", choices=("soft", "labels", "prefix_ok"), default="soft", help="c/k, c > 0, oracle")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--batch_tokens", type=int, default=2048)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=0)
     train(parser.parse_args())
 

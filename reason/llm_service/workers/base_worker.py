@@ -346,6 +346,18 @@ def check_model_path(path: str) -> None:
         raise StartError(f"no model at {path}: name its folder with --model-path")
 
 
+@contextlib.contextmanager
+def loading(path: str) -> Iterator[None]:
+    """Whatever goes wrong inside becomes one line that names the model: StartError."""
+    try:
+        yield
+    except StartError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        raise StartError(f"the model {path} cannot be loaded: {type(error).__name__}: {reason}") from error
+
+
 class Server(uvicorn.Server):
     """uvicorn that registers once it answers, and ends with status 0 when told to stop."""
 

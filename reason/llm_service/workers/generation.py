@@ -104,6 +104,8 @@ def read_request(params: Params, tokenizer: Any, context: int, vocabulary: int) 
     stop_token_ids = params.get("stop_token_ids") or []
     if not (isinstance(stop_token_ids, list) and all(type(i) is int for i in stop_token_ids)):
         raise WorkerError("stop_token_ids: a list of integers is needed")
+    special = {token.content: i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    stop_token_ids = stop_token_ids + [special[s] for s in stop if s in special]  # decoded texts never show these
     return GenerateRequest(
         prompt=prompt if isinstance(prompt, str) else "",
         prompt_ids=ids,
@@ -112,7 +114,7 @@ def read_request(params: Params, tokenizer: Any, context: int, vocabulary: int) 
         top_p=max(_number(params, "top_p", 1.0, 0.0, 1.0), GREEDY),
         top_k=int(_number(params, "top_k", -1, -1, math.inf)) or -1,
         max_tokens=min(int(_number(params, "max_new_tokens", 256, 1, math.inf)), context - len(ids)),
-        stop=tuple(stop),
+        stop=tuple(s for s in stop if s not in special),
         stop_token_ids=tuple(stop_token_ids),
         include_stop=bool(params.get("include_stop_str_in_output", False)),
         echo=bool(params.get("echo", False)),

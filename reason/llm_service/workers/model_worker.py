@@ -19,6 +19,7 @@ from reason.llm_service.workers.base_worker import (
     StartError,
     Worker,
     common_arguments,
+    loading,
     main,
     with_template,
 )
@@ -56,17 +57,14 @@ class ModelWorker(Worker):
         device = args.device
         dtype = getattr(torch, args.dtype or ("float32" if device == "cpu" else "bfloat16"))
         options = {"trust_remote_code": args.trust_remote_code}
-        try:
-            self.tokenizer = tokenizer = AutoTokenizer.from_pretrained(args.model_path, **options)
+        with loading(args.model_path):
+            tokenizer = AutoTokenizer.from_pretrained(args.model_path, **options)
             self.model = AutoModelForCausalLM.from_pretrained(
                 args.model_path, dtype=dtype, attn_implementation=ATTENTION, **options
             )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise StartError(f"the model {args.model_path} cannot be loaded: {reason}") from None
+            self.model.to(device).eval()
         super().__init__(args, with_template(card, tokenizer))
         self.tokenizer = tokenizer
-        self.model.to(device).eval()
         config = self.model.config.get_text_config()
         self.context_len = min(context_length(config), args.max_model_len or config.max_position_embeddings)
         free = torch.cuda.mem_get_info()[0] * 0.8 if device == "cuda" else 4 * GIB

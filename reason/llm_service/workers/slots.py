@@ -47,9 +47,9 @@ def attend(
 AttentionInterface.register(ATTENTION, attend)
 
 
-def round_up(length: int) -> int:
-    """`length` rounded up to whole chunks."""
-    return -(-length // CHUNK) * CHUNK
+def round_up(number: int, multiple: int) -> int:
+    """`number` rounded up to a multiple."""
+    return -(-number // multiple) * multiple
 
 
 class Slots(Cache):
@@ -72,7 +72,7 @@ class Slots(Cache):
     def reserve(self, rows: int, length: int) -> None:
         """Make room for `rows` rows of `length` tokens, keeping what is there."""
         _, old_rows, _, old_length, _ = self.keys.shape
-        rows, length = max(rows, old_rows), max(round_up(length), old_length)
+        rows, length = max(rows, old_rows), max(round_up(length, CHUNK), old_length)
         if (rows, length) == (old_rows, old_length):
             return
         for name in ("keys", "values"):

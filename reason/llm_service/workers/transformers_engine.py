@@ -8,10 +8,10 @@ array operation for all rows, so Python runs per sample only when a sample start
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,14 +22,13 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from reason.llm_service.workers.base_worker import WorkerError
 from reason.llm_service.workers.generation import GenerateRequest, Generated, cut_at_stop, decode_continuation, finished
 from reason.llm_service.workers.sampling import draw, uniforms
-from reason.llm_service.workers.slots import Slots, round_up
+from reason.llm_service.workers.slots import CHUNK, Slots, round_up
 
 PREFILL_TOKENS = 4096  # of one prefill pass, padding included
-MIN_ROWS = 8  # on a CPU a product with few rows takes another kernel, whose sums differ in the last bit
+ROWS_PER_THREAD = 4  # on a CPU, fewer rows of a product take another kernel, whose sums differ in the last bit
+PREFILL_MULTIPLE = 16  # prompts are padded to it: fewer shapes, and never a single token
 END, MAYBE = 1, 2  # what a sampled token may mean: the sample ends; a stop text may be complete
 MAX_STOP_TABLES = 64
-
-logger = logging.getLogger("worker")
 
 
 @dataclass(eq=False)
@@ -58,7 +57,12 @@ class Job:
                 self.future.set_exception(error) if error else self.future.set_result(self.results)
 
         self.aborted = True  # nothing more is due
-        self.loop.call_soon_threadsafe(deliver)
+        self.tell(deliver)
+
+    def tell(self, call: Callable[..., None], *arguments: object) -> None:
+        """Run a call in the event loop that waits for this job."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(call, *arguments)
 
 
 class Engine:
@@ -70,6 +74,7 @@ class Engine:
         self.model, self.tokenizer, self.end_ids = model, tokenizer, end_ids
         self.max_rows, self.kv_bytes = max_rows, kv_bytes
         self.device = model.device
+        self.multiple = ROWS_PER_THREAD * torch.get_num_threads() if model.device.type == "cpu" else 1
         self.slots = Slots(model.config.get_text_config(), model.dtype, model.device)
         self.vocabulary = model.config.get_text_config().vocab_size
         self.inbox: deque[Job] = deque()
@@ -78,18 +83,19 @@ class Engine:
         self.waiting: deque[Job] = deque()
         self.active = 0  # rows in use: the first ones of every array below
         self.jobs: list[tuple[Job, int]] = []  # job and index of its sample, a row
-        self.token = np.zeros(max_rows, np.int64)  # the next input
-        self.position = np.zeros(max_rows, np.int64)  # where it is written
-        self.count = np.zeros(max_rows, np.int64)  # tokens generated
-        self.limit = np.zeros(max_rows, np.int64)
-        self.length = np.zeros(max_rows, np.int64)  # most tokens that the row can hold
-        self.seed = np.zeros(max_rows, np.uint64)
-        self.logprob = np.zeros(max_rows, np.float64)
-        self.temperature = np.zeros(max_rows, np.float32)
-        self.top_p = np.ones(max_rows, np.float32)
-        self.top_k = np.zeros(max_rows, np.int64)
-        self.table = np.zeros(max_rows, np.int64)  # row of `meanings`
-        self.output = np.zeros((max_rows, 0), np.int64)
+        rows = round_up(max_rows, self.multiple)
+        self.token = np.zeros(rows, np.int64)  # the next input
+        self.position = np.zeros(rows, np.int64)  # where it is written
+        self.count = np.zeros(rows, np.int64)  # tokens generated
+        self.limit = np.zeros(rows, np.int64)
+        self.length = np.zeros(rows, np.int64)  # most tokens that the row can hold
+        self.seed = np.zeros(rows, np.uint64)
+        self.logprob = np.zeros(rows, np.float64)
+        self.temperature = np.zeros(rows, np.float32)
+        self.top_p = np.ones(rows, np.float32)
+        self.top_k = np.zeros(rows, np.int64)
+        self.table = np.zeros(rows, np.int64)  # row of `meanings`
+        self.output = np.zeros((rows, 0), np.int64)
         self.meanings = np.zeros((0, self.vocabulary), np.uint8)
         self.tables: dict[tuple, int] = {}
         self.pieces: list[str] | None = None
@@ -183,7 +189,7 @@ class Engine:
         while self.waiting and rows < self.max_rows:
             job = self.waiting[0]
             longest = max(longest, job.length)
-            fitting = self.kv_bytes // (self.slots.bytes_per_token * round_up(longest))
+            fitting = self.kv_bytes // (self.slots.bytes_per_token * round_up(longest, CHUNK))
             room = min(max(fitting, 1), self.max_rows) - rows
             if room <= 0:
                 break
@@ -208,7 +214,7 @@ class Engine:
         longest = max(map(len, prompts))
         prefilled = DynamicCache()
         if longest:
-            ids = np.zeros((max(len(prompts), 1), -(-longest // 16) * 16), np.int64)
+            ids = np.zeros((len(prompts), round_up(longest, max(self.multiple, PREFILL_MULTIPLE))), np.int64)
             for row, prompt in enumerate(prompts):
                 ids[row, : len(prompt)] = prompt
             positions = torch.arange(ids.shape[1], device=self.device)[None].expand(len(ids), -1)
@@ -267,12 +273,12 @@ class Engine:
     def _step(self) -> None:
         """One token for every row."""
         active = self.active
-        rows = max(active, MIN_ROWS if self.device.type == "cpu" else 1)
-        self.position[active:rows] = 0
+        rows = round_up(active, self.multiple)  # the further ones compute nothing that anybody reads
+        self.position[active:rows] = self.token[active:rows] = 0
         longest = int(self.position[:active].max()) + 1
         self.slots.reserve(rows, longest)
         position = torch.from_numpy(self.position[:rows]).to(self.device)
-        past = torch.arange(round_up(longest), device=self.device) > position[:, None]
+        past = torch.arange(round_up(longest, CHUNK), device=self.device) > position[:, None]
         mask = torch.zeros(past.shape, dtype=self.model.dtype, device=self.device).masked_fill_(past, -torch.inf)
         logits = self.model(
             input_ids=torch.from_numpy(self.token[:rows]).to(self.device)[:, None],
@@ -323,7 +329,7 @@ class Engine:
             job, _ = self.jobs[row]
             if job.watcher is not None:
                 ids = self.output[row, : self.count[row]].tolist()
-                job.loop.call_soon_threadsafe(job.watcher.put_nowait, ids)
+                job.tell(job.watcher.put_nowait, ids)
 
     def _free(self, row: int) -> None:
         """Give up a row: the last row in use takes its place."""

@@ -19,10 +19,10 @@ from fastchat.constants import ErrorCode
 
 from reason.llm_service.workers.base_worker import (
     Params,
-    StartError,
     Worker,
     WorkerError,
     common_arguments,
+    loading,
     main,
     with_template,
 )
@@ -91,11 +91,8 @@ class VLLMWorker(Worker):
         from transformers import AutoTokenizer
 
         arguments = engine_args(args)
-        try:
+        with loading(args.model_path):
             tokenizer = AutoTokenizer.from_pretrained(args.model_path, trust_remote_code=args.trust_remote_code)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise StartError(f"the model {args.model_path} cannot be loaded: {reason}") from None
         super().__init__(args, with_template(card, tokenizer))
         self.tokenizer, self.arguments = tokenizer, arguments
         self.numbers = itertools.count()
@@ -103,11 +100,8 @@ class VLLMWorker(Worker):
 
     async def start(self) -> None:
         """Start the engine: its process is up when this returns. Raises StartError."""
-        try:
+        with loading(self.arguments.model):
             self.llm = AsyncLLM.from_engine_args(self.arguments)
-        except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise StartError(f"vLLM cannot start with {self.arguments.model}: {reason}") from error
         self.guard = guard_children()
         self.context_len = self.llm.model_config.max_model_len
         self.vocabulary = self.llm.model_config.get_vocab_size()
@@ -125,6 +119,7 @@ class VLLMWorker(Worker):
             max_tokens=request.max_tokens,
             stop=list(request.stop),
             stop_token_ids=list(request.stop_token_ids),
+            ignore_eos=request.ignore_eos,
             include_stop_str_in_output=True,  # we cut ourselves, so that both engines cut the same
             seed=seed % SEEDS,
             logprobs=0,  # of the drawn token alone
@@ -159,12 +154,12 @@ class VLLMWorker(Worker):
     async def generate(self, params: Params) -> dict[str, Any]:
         """One request to the engine for each seed; the prefix cache computes their prompt once."""
         request = read_request(params, self.tokenizer, self.context_len, self.vocabulary)
+        tasks = [asyncio.ensure_future(self._sample(request, seed)) for seed in request.seeds]
         try:
-            async with asyncio.TaskGroup() as group:  # when one fails, or the client hangs up, all end
-                tasks = [group.create_task(self._sample(request, seed)) for seed in request.seeds]
-        except* Exception as failed:
-            raise failed.exceptions[0] from None
-        return reply(request, [task.result() for task in tasks])
+            return reply(request, await asyncio.gather(*tasks))
+        finally:  # when one failed, or the client hung up, the others are not waited for
+            for task in tasks:
+                task.cancel()
 
     async def stream(self, params: Params) -> AsyncIterator[dict[str, Any]]:
         """One chunk for every output of the engine."""

@@ -28,6 +28,13 @@ def test_rows_of_math_and_of_openr(tmp_path):
     assert "\\boxed{}" in TASK.prompt(first) and first.question in TASK.prompt(first)
 
 
+def test_a_gold_that_does_not_parse_is_reported(tmp_path, caplog):
+    load(write(tmp_path / "a.jsonl", ROW, {**ROW, "unique_id": "odd", "answer": "\\unheardof{2}"}))
+    assert [record.getMessage() for record in caplog.records if "cannot be parsed" in record.getMessage()] == [
+        "gold answer of odd cannot be parsed (unknown command \\unheardof): '\\\\unheardof{2}'"
+    ]
+
+
 def test_options(tmp_path):
     rows = [{**ROW, "unique_id": str(i), "level": i % 5 + 1} for i in range(20)]
     path = write(tmp_path / "a.jsonl", *rows)

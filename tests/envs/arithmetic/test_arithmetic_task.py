@@ -20,7 +20,7 @@ def test_config_defaults():
     assert len(problems) == 1000
     assert problems[17].id == "arithmetic/8/test/0/17"
     assert {p.level for p in problems} == {"8"}
-    assert TASK.max_depth == 10
+    assert TASK.max_depth == 18  # the longest level and two steps to spare
 
 
 def test_items_are_a_function_of_the_options_alone():

@@ -62,7 +62,10 @@ class ScriptedLM:
         for _ in seeds:
             text = self._next(prefix)
             while "\n" not in sampling.stop and text.endswith("\n"):
-                text += self._next(prefix + text)
+                more = self._next(prefix + text)
+                if not more:
+                    break
+                text += more
             samples.append(Sample(text, max(1, len(text.split())), "length" if text.endswith("...") else "stop"))
         ledger.generated_tokens += sum(sample.num_tokens for sample in samples)
         return samples

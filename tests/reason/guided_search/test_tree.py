@@ -65,6 +65,17 @@ async def test_whole_rests_become_chains_with_a_score_for_each_step():
     assert solution.num_tokens == solution.search_tokens == tree.ledger.generated_tokens
 
 
+async def test_a_rest_that_ends_behind_a_separator_is_a_leaf_beside_longer_ones():
+    lm = ScriptedLM({"": ["a\n", "a\n"], "a\n": ["", "answer 1"]})
+    tree = grow(lm, ScriptedRM({"a\n": 0.9, "answer 1": 0.7}))
+    leaves = await tree.expand([tree.root], 2, to_end=True)
+    assert [(leaf.finish_reason, leaf.steps(), leaf.score) for leaf in leaves] == [
+        ("stop", ["a\n"], 0.9),
+        ("stop", ["a\n", "answer 1"], 0.7),
+    ]
+    assert not tree.root.children["a\n"].finished
+
+
 async def test_independent_samples_stay_apart_and_are_charged_their_own_tokens():
     lm = ScriptedLM({"": ["answer 1", "answer 1", "x y answer 2"]})
     tree = grow(lm, None)

@@ -1,0 +1,44 @@
+"""Voting again over a finished run with another scorer."""
+
+import asyncio
+import json
+
+from envs.base_env import DataOptions, load_task
+from reason.evaluation import records, rescore
+from reason.evaluation.evaluator import Setup, evaluate
+from reason.guided_search.options import SearchOptions
+from reason.inference.oracle import OracleRM
+from reason.model_cards.card import to_dict
+from tests.fakes import LM_CARD, FakeLM, FakeRM
+
+TASK = load_task("arithmetic")
+
+
+def run(rm, save_dir, method="best_of_n"):
+    options = SearchOptions(depth=10, num_sequence=4, temperature=1.0)
+    config = {"method": method, "dataset": {"task": "arithmetic"}, "cards": {"LM": to_dict(LM_CARD)}}
+    folder = records.create(save_dir, "arithmetic", method, json.loads(json.dumps(config)))
+    setup = Setup(TASK, method, FakeLM(), rm, options, TASK.grader())
+    problems = TASK.problems(DataOptions(limit=20))
+    asyncio.run(evaluate(setup, problems, 8, lambda record: folder.append(record | {"elapsed": 0.0})))
+    folder.close()
+    return folder.path
+
+
+def rows(path):
+    return {row["id"]: (row["result"], [o["value"] for o in row["output"]]) for row in records.read_records(path)}
+
+
+def test_scoring_again_gives_what_a_run_with_that_scorer_gives(tmp_path):
+    first = run(FakeRM(), tmp_path / "a")
+    direct = run(OracleRM(TASK), tmp_path / "b")
+    assert rescore.main([str(first), "--RM", "oracle", "--save_dir", str(tmp_path / "c")]) == 0
+    (again,) = (tmp_path / "c" / "arithmetic" / "best_of_n").iterdir()
+    assert rows(again) == rows(direct) != rows(first)
+    assert records.read_config(again)["RM"] == "oracle"
+
+
+def test_a_tree_search_is_refused(tmp_path, capsys):
+    path = run(FakeRM(), tmp_path, "beam_search")
+    assert rescore.main([str(path), "--RM", "oracle", "--save_dir", str(tmp_path)]) == 2
+    assert "only the samples of best_of_n" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""Requests, stop texts and replies, whichever engine answers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reason.llm_service.workers.base_worker import WorkerError
+from reason.llm_service.workers.generation import (
+    Generated,
+    cut_at_stop,
+    decode_continuation,
+    held_back,
+    read_request,
+    reply,
+)
+
+STOPS = st.lists(st.text("ab\n", min_size=1, max_size=3), min_size=1, max_size=3)
+
+
+@given(text=st.text("ab\n", max_size=12), stop=STOPS)
+def test_a_stop_text_cuts_as_if_the_text_came_one_character_at_a_time(text: str, stop: list[str]) -> None:
+    expected = None
+    for end in range(len(text) + 1):
+        ending = [s for s in stop if text[:end].endswith(s)]
+        if ending:
+            expected = end, end - max(map(len, ending))
+            break
+    assert cut_at_stop(text, stop, True) == (None if expected is None else text[: expected[0]])
+    assert cut_at_stop(text, stop, False) == (None if expected is None else text[: expected[1]])
+
+
+@given(text=st.text("ab\n", max_size=8), stop=STOPS)
+def test_a_stream_keeps_back_exactly_what_may_become_a_stop_text(text: str, stop: list[str]) -> None:
+    kept = held_back(text, stop)
+    assert kept == max([k for s in stop for k in range(len(s) + 1) if text.endswith(s[:k])], default=0)
+
+
+def test_defaults_and_folding(tokenizer) -> None:
+    request = read_request({"prompt": "1 + 1\n", "seeds": [-1, 2**64 + 5]}, tokenizer, 1024, 300)
+    assert request.seeds == [2**64 - 1, 5]
+    assert (request.temperature, request.top_p, request.top_k, request.max_tokens) == (1.0, 1.0, -1, 256)
+    assert request.prompt_ids == tokenizer.encode("1 + 1\n")
+    assert read_request({"prompt": "1", "n": 3, "seed": 7}, tokenizer, 1024, 300).seeds == [7, 8, 9]
+    drawn = [tuple(read_request({"prompt": "1", "n": 2}, tokenizer, 1024, 300).seeds) for _ in range(2)]
+    assert drawn[0] != drawn[1]
+
+
+def test_special_tokens_stop_by_their_id(tokenizer) -> None:
+    request = read_request({"prompt": "1", "stop": ["<|im_end|>", "x"]}, tokenizer, 1024, 300)
+    assert request.stop == ("x",)
+    assert request.stop_token_ids == (tokenizer.convert_tokens_to_ids("<|im_end|>"),)
+
+
+def test_the_context_bounds_a_sample(tokenizer) -> None:
+    assert read_request({"prompt": "1" * 10, "max_new_tokens": 100}, tokenizer, 32, 300).max_tokens == 22
+
+
+@pytest.mark.parametrize(
+    ("params", "type_", "says"),
+    [
+        ({}, "BadRequest", "prompt"),
+        ({"prompt": ""}, "BadRequest", "empty"),
+        ({"prompt_token_ids": [1, 300]}, "BadRequest", "prompt_token_ids"),
+        ({"prompt": "1" * 64}, "ContextOverflow", "64 tokens"),
+        ({"prompt": "1", "temperature": "hot"}, "OutOfRange", "temperature"),
+        ({"prompt": "1", "temperature": float("nan")}, "OutOfRange", "temperature"),
+        ({"prompt": "1", "top_p": 1.5}, "OutOfRange", "top_p"),
+        ({"prompt": "1", "max_new_tokens": 0}, "OutOfRange", "max_new_tokens"),
+        ({"prompt": "1", "n": 0}, "BadRequest", "n:"),
+        ({"prompt": "1", "n": 2, "seeds": [1]}, "BadRequest", "n = 2"),
+        ({"prompt": "1", "seed": "x"}, "BadRequest", "seed"),
+        ({"prompt": "1", "stop": [""]}, "BadRequest", "stop"),
+        ({"prompt": "1", "stop": 5}, "BadRequest", "stop"),
+        ({"prompt": "1", "stop_token_ids": ["x"]}, "BadRequest", "stop_token_ids"),
+    ],
+)
+def test_bad_requests_are_named(tokenizer, params: dict, type_: str, says: str) -> None:
+    with pytest.raises(WorkerError, match=says) as error:
+        read_request(params, tokenizer, 64, 300)
+    assert error.value.type == type_
+
+
+def test_replies_are_lists_for_one_sample_too(tokenizer) -> None:
+    request = read_request({"prompt": "1 + 1\n", "echo": True}, tokenizer, 64, 300)
+    assert reply(request, [Generated("2", [20, 256], -0.5, "stop")]) == {
+        "text": ["1 + 1\n2"],
+        "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6},
+        "cumulative_logprob": [-0.5],
+        "output_token_len": [2],
+        "finish_reason": ["stop"],
+        "token_ids": [[20, 256]],
+    }
+
+
+def test_a_continuation_keeps_its_leading_space(tokenizer) -> None:
+    prompt, whole = tokenizer.encode("1"), tokenizer.encode("1 + 2 = 3")
+    assert decode_continuation(tokenizer, prompt, whole[len(prompt) :]) == " + 2 = 3"

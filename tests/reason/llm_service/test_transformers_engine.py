@@ -1,0 +1,190 @@
+"""The transformers engine: what a sample may depend on, how it ends, what it costs others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from reason.llm_service.workers.base_worker import WorkerError
+from reason.llm_service.workers.generation import GenerateRequest, decode_continuation, read_request
+from reason.llm_service.workers.sampling import draw, truncate, uniforms
+from reason.llm_service.workers.transformers_engine import Engine
+
+PROMPTS = [f"{i} + {i * i} * {7 * i}" + " - 3" * (i % 5) + "\n" for i in range(1, 33)]
+SAMPLING = [{"temperature": 0}, {"temperature": 0.7, "top_p": 0.9}, {"top_k": 20}, {}]
+
+
+def requested(engine: Engine, **params: Any) -> GenerateRequest:
+    return read_request(params, engine.tokenizer, 512, engine.vocabulary)
+
+
+def mixed(engine: Engine) -> list[GenerateRequest]:
+    """128 samples of 32 prompts, with every kind of sampling."""
+    return [
+        requested(engine, prompt=prompt, seeds=[4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3], max_new_tokens=40, **SAMPLING[i % 4])
+        for i, prompt in enumerate(PROMPTS)
+    ]
+
+
+async def test_a_sample_does_not_depend_on_its_batch(engine: Engine) -> None:
+    """Alone, among 128, and as one of four of a request: the same tokens, and the same log-probability to the bit."""
+    requests = mixed(engine)
+    together = await asyncio.gather(*map(engine.generate, requests))
+    for request, samples in list(zip(requests, together))[:8]:
+        assert await engine.generate(request) == samples
+        alone = [requested(engine, prompt=request.prompt, seeds=[seed], max_new_tokens=40, temperature=request.temperature,
+                           top_p=request.top_p, top_k=request.top_k) for seed in request.seeds]  # fmt: skip
+        assert [(await engine.generate(one))[0] for one in alone] == samples
+    assert len({sample.text for samples in together for sample in samples}) > 90
+
+
+async def test_more_samples_than_rows_are_the_same_samples(engine: Engine) -> None:
+    request = requested(engine, prompt="1 + 2\n", seeds=list(range(300)), max_new_tokens=12)
+    few = Engine(engine.model, engine.tokenizer, engine.end_ids, max_rows=16, kv_bytes=2**20)
+    try:
+        assert await few.generate(request) == await engine.generate(request)
+    finally:
+        few.close()
+
+
+async def test_tokens_and_logprobs_are_the_models(engine: Engine, policy) -> None:
+    """Greedy is transformers' greedy; log-probabilities are those of the distribution sampled from."""
+    plain = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32).eval()
+    ids = engine.tokenizer.encode("12 + 5 * 3\n")
+    for params in ({"temperature": 0}, {"temperature": 0.8, "top_p": 0.9, "top_k": 30}):
+        request = requested(engine, prompt_token_ids=ids, max_new_tokens=30, seed=5, **params)
+        (sample,) = await engine.generate(request)
+        with torch.inference_mode():
+            logits = plain(torch.tensor([ids + sample.token_ids])).logits[0, len(ids) - 1 : -1].float()
+        if request.temperature == 0:
+            assert logits.argmax(-1).tolist() == sample.token_ids
+        else:
+            count = len(logits)
+            logits = truncate(logits / 0.8, torch.full((count,), 0.9), torch.full((count,), 30))
+        chosen = logits.log_softmax(-1).gather(1, torch.tensor(sample.token_ids)[:, None])
+        assert sample.logprob == pytest.approx(chosen.sum().item(), abs=1e-3)
+
+
+async def test_stop_texts_cut_at_their_first_occurrence(engine: Engine) -> None:
+    """With a stop text taken from the middle of a sample the sample is the same up to it."""
+    requests = [requested(engine, prompt=prompt, seed=9, max_new_tokens=60) for prompt in PROMPTS[:8]]
+    wholes = [samples[0] for samples in await asyncio.gather(*map(engine.generate, requests))]
+    tried = 0
+    for request, whole in zip(requests, wholes):
+        for length in (1, 2, 3):
+            middle = len(whole.text) // 2
+            stop = whole.text[middle : middle + length]
+            if "\ufffd" in stop or len(stop) < length:
+                continue
+            tried += 1
+            first = whole.text.index(stop)
+            for include in (True, False):
+                params = {"stop": [stop, "never there"], "include_stop_str_in_output": include}
+                (cut,) = await engine.generate(requested(engine, prompt=request.prompt, seed=9, max_new_tokens=60, **params))
+                assert cut.text == whole.text[: first + length * include]
+                assert cut.finish_reason == "stop"
+                assert cut.token_ids == whole.token_ids[: len(cut.token_ids)]
+                shorter = decode_continuation(engine.tokenizer, request.prompt_ids, cut.token_ids[:-1])
+                assert stop not in shorter
+    assert tried > 8
+
+
+async def test_how_samples_end(engine: Engine) -> None:
+    """At the limit, at an end token, at a token of the request; the end token counts and is no text."""
+    (whole,) = await engine.generate(requested(engine, prompt="3 * 3\n", seed=2, max_new_tokens=20))
+    assert (whole.finish_reason, len(whole.token_ids)) == ("length", 20)
+    last = whole.token_ids[7]
+    position = whole.token_ids.index(last)
+    request = requested(engine, prompt="3 * 3\n", seed=2, max_new_tokens=20, stop_token_ids=[last])
+    (ended,) = await engine.generate(request)
+    assert ended.finish_reason == "stop"
+    assert ended.token_ids == whole.token_ids[: position + 1]
+    assert ended.text == decode_continuation(engine.tokenizer, request.prompt_ids, whole.token_ids[:position])
+    samples = await engine.generate(requested(engine, prompt="7\n", seeds=list(range(128)), max_new_tokens=400))
+    ends = [sample for sample in samples if sample.finish_reason == "stop"]
+    assert ends
+    for sample in ends:
+        assert sample.token_ids.index(engine.tokenizer.eos_token_id) == len(sample.token_ids) - 1
+        assert "<|" not in sample.text
+
+
+async def test_a_stream_ends_as_the_whole_sample(engine: Engine) -> None:
+    request = requested(engine, prompt="4 + 4\n", seed=3, max_new_tokens=15, stop=["7"])
+    chunks = [sample async for sample in engine.stream(request)]
+    assert chunks[-1] == (await engine.generate(request))[0]
+    assert [len(chunk.token_ids) for chunk in chunks[:-1]] == sorted({len(c.token_ids) for c in chunks[:-1]})
+
+
+async def test_a_cancelled_request_frees_its_rows(engine: Engine) -> None:
+    long = requested(engine, prompt="1\n", seeds=list(range(128)), max_new_tokens=500, stop_token_ids=[])
+    task = asyncio.ensure_future(engine.generate(long))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    (sample,) = await engine.generate(requested(engine, prompt="2\n", seed=1, max_new_tokens=3))
+    assert len(sample.token_ids) <= 3
+    for _ in range(100):
+        if engine.active == 0:
+            break
+        await asyncio.sleep(0.05)
+    assert engine.active == 0
+
+
+async def test_a_model_that_computes_nan_is_an_error_and_nothing_more(engine: Engine) -> None:
+    request = requested(engine, prompt="5 - 2\n", seed=1, max_new_tokens=5)
+    good = await engine.generate(request)
+    weight = engine.model.get_input_embeddings().weight
+    token = request.prompt_ids[-1]
+    with torch.no_grad():
+        saved = weight[token].clone()
+        weight[token] = torch.nan
+    with pytest.raises(WorkerError, match="not finite"):
+        await engine.generate(request)
+    with torch.no_grad():
+        weight[token] = saved
+    assert await engine.generate(request) == good
+
+
+async def test_a_forward_pass_that_fails_fails_its_requests_alone(engine: Engine, monkeypatch) -> None:
+    request = requested(engine, prompt="5 - 2\n", seed=1, max_new_tokens=5)
+    good = await engine.generate(request)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_step", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await engine.generate(request)
+    assert await engine.generate(request) == good
+
+
+def test_draws_follow_the_distribution() -> None:
+    """Frequencies of 40,000 seeds against the probabilities, within five standard errors."""
+    logits = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -4.0])
+    n = 40000
+    u = torch.from_numpy(uniforms(np.arange(n, dtype=np.uint64), np.full(n, 3, np.uint64)))
+    for temperature, top_p, top_k in ((1.0, 1.0, -1), (0.5, 1.0, -1), (1.0, 0.8, -1), (1.0, 1.0, 2), (2.0, 0.9, 4)):
+        arguments = torch.full((n,), temperature), torch.full((n,), top_p), torch.full((n,), top_k)
+        tokens, logprobs = draw(logits.expand(n, -1), *arguments, u)
+        p = (logits / temperature).softmax(0).double()
+        kept = sorted(range(6), key=lambda i: -p[i])[: top_k if top_k > 0 else 6]
+        mass, nucleus = 0.0, []
+        for i in kept:
+            if mass / p[kept].sum() < top_p:
+                nucleus.append(i)
+                mass += p[i].item()
+        p = torch.stack([p[i] if i in nucleus else p[i] * 0 for i in range(6)])
+        p = p / p.sum()
+        counts = Counter(tokens.tolist())
+        for i in range(6):
+            assert abs(counts[i] / n - p[i]) <= 5 * (p[i] * (1 - p[i]) / n) ** 0.5 + 1e-12
+        assert torch.allclose(logprobs.double().exp(), p[tokens], atol=1e-6)
+
+
+def test_uniforms_differ_by_seed_and_by_index() -> None:
+    seeds = np.repeat(np.array([0, 1, 2**63, 2**64 - 1], np.uint64), 4)
+    values = uniforms(seeds, np.tile(np.arange(4, dtype=np.uint64), 4))
+    assert len(set(values.tolist())) == 16
+    assert ((values >= 0) & (values < 1)).all()

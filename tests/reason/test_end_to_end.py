@@ -1,0 +1,77 @@
+"""What users run: the embedded models behind a real controller and real workers, started by the service script."""
+
+import os
+import socket
+import subprocess
+
+import pytest
+
+from tests.cli import call, folder_of, records_of
+from tests.fakes import ROOT, free_port
+
+METHODS = {
+    "cot": [],
+    "best_of_n": ["--num_sequence", "4"],
+    "beam_search": ["--num_sequence", "2", "--tree_max_width", "3"],
+    "vanila_mcts": ["--num_sequence", "3", "--tree_max_width", "3"],
+}
+
+pytestmark = pytest.mark.slow
+
+
+def free_ports_in_a_row(number: int) -> int:
+    """The first of `number` neighbouring ports that nothing listens on."""
+    for base in range(31000 + os.getpid() % 1000, 39000, number):
+        sockets = [socket.socket() for _ in range(number)]
+        try:
+            for offset, listener in enumerate(sockets):
+                listener.bind(("127.0.0.1", base + offset))
+            return base
+        except OSError:
+            continue
+        finally:
+            for listener in sockets:
+                listener.close()
+    raise RuntimeError("no free ports")
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
+def services(request, tmp_path_factory):
+    """The controller's address; the LM and the PRM have one worker each, or two."""
+    controller = free_port()
+    environment = os.environ | {
+        "CONTROLLER_PORT": str(controller),
+        "WORKER_BASE_PORT": str(free_ports_in_a_row(4)),
+        "NUM_LM_WORKER": str(request.param),
+        "NUM_RM_WORKER": str(request.param),
+        "ENGINE": "transformers",
+        "SESSION": f"openr-test-{controller}",
+        "LOGDIR": str(tmp_path_factory.mktemp("services")),
+        "READY_SECONDS": "300",
+    }
+    script = ["sh", "reason/llm_service/create_service_tiny.sh"]
+    started = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield f"http://127.0.0.1:{controller}"
+    subprocess.run(["sh", "reason/llm_service/stop_service.sh"], cwd=ROOT, env=environment, check=True, timeout=60)
+
+
+SEEN: dict[str, dict] = {}  # method -> answers of the first services that ran it
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_is_the_same_at_any_concurrency_and_with_any_number_of_workers(method, services, tmp_path):
+    rm = [] if method == "cot" else ["--RM", "openr-tiny-prm"]
+    for num_worker in (1, 64):
+        arguments = ["--method", method, "--LM", "openr-tiny-policy", *rm, *METHODS[method], "--task_name", "arithmetic"]
+        arguments += ["--limit", 6, "--seed", 5, "--num_worker", num_worker, "--save_dir", tmp_path / str(num_worker)]
+        done = call(*arguments, "--controller_addr", services)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"Method: {method}. Average result: ({{" in done.stdout
+        answers = {}
+        for identifier, record in records_of(folder_of(done)).items():
+            assert record["error"] is None
+            outputs = [(o["text"], o["num_tokens"], [round(v, 4) for v in o["value"] or []]) for o in record["output"]]
+            answers[identifier] = (record["result"], outputs)
+        assert len(answers) == 6
+        assert SEEN.setdefault(method, answers) == answers

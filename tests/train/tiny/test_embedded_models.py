@@ -1,0 +1,55 @@
+"""The embedded models as they are shipped: sizes, loading, and that they are about as good as their page says."""
+
+from pathlib import Path
+
+import pytest
+
+from envs.arithmetic import TASK
+from envs.base_env import DataOptions
+
+MODELS = Path(__file__).resolve().parents[3] / "reason" / "llm_service" / "models"
+POLICY, PRM = MODELS / "openr-tiny-policy", MODELS / "openr-tiny-prm"
+
+
+def test_both_fit_in_20_megabytes_and_hold_bf16():
+    from safetensors import safe_open
+
+    assert sum(path.stat().st_size for path in MODELS.rglob("*") if path.is_file()) <= 20e6
+    for folder in (POLICY, PRM):
+        with safe_open(folder / "model.safetensors", "pt") as weights:
+            assert {weights.get_slice(name).get_dtype() for name in weights.keys()} == {"BF16"}
+
+
+@pytest.fixture(scope="module")
+def solved():
+    """60 questions of the test split with a greedy solution and four samples each."""
+    from train.tiny.sampler import Sampler
+
+    problems = TASK.problems(DataOptions(limit=60))
+    sampler = Sampler(POLICY)
+    prompts = [problem.question + "\n" for problem in problems]
+    greedy = sampler(prompts, [0] * len(prompts), temperature=0.0)
+    flat = sampler([p for p in prompts for _ in range(4)], list(range(4 * len(prompts))))
+    return problems, greedy, [flat[4 * i : 4 * i + 4] for i in range(len(problems))]
+
+
+@pytest.mark.slow
+def test_the_policy_solves_about_half_of_the_test_questions_greedily(solved):
+    problems, greedy, _ = solved
+    right = sum(TASK.extract(text) == problem.answer for problem, text in zip(problems, greedy, strict=True))
+    assert 0.35 <= right / len(problems) <= 0.75  # 60 questions: two standard errors are 0.13
+
+
+@pytest.mark.slow
+def test_the_prm_tells_right_steps_from_wrong_ones(solved):
+    from prm.scoring.scorer import Scorer
+    from reason.model_cards import card as cards
+    from train.tiny.gate import auc, step_rows
+
+    problems, _, samples = solved
+    card = cards.find(str(PRM), "prm")
+    assert isinstance(card, cards.PRMCard)
+    scorer = Scorer.load(str(PRM), card)
+    assert scorer.self_test() is True
+    rows = step_rows(problems, samples, 4)
+    assert auc(rows, scorer.score([(problem.question, steps) for problem, steps, _ in rows])) >= 0.93
