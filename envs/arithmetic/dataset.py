@@ -26,9 +26,7 @@ def problems(options: DataOptions) -> list[Problem]:
         exprs = list(islice(generator.generate(level, options.split, options.seed), limit or DEFAULT_LIMIT))
     except ValueError as error:
         raise TaskError(str(error)) from None
-    chosen = [
-        Problem(f"{name}/{i}", tag + to_text(expr), str(evaluate(expr)), level) for i, expr in enumerate(exprs)
-    ]
+    chosen = [Problem(f"{name}/{i}", tag + to_text(expr), str(evaluate(expr)), level) for i, expr in enumerate(exprs)]
     if options.shuffle_seed is not None:
         random.Random(options.shuffle_seed).shuffle(chosen)
     return chosen

@@ -22,8 +22,8 @@ class Op(NamedTuple):
     """A binary operation; `op` is one of + - *."""
 
     op: str
-    left: "Expr"
-    right: "Expr"
+    left: Expr
+    right: Expr
 
 
 Expr = int | Op

@@ -10,7 +10,7 @@ policy is trained on (train/tiny) fall into them. The oracle knows nothing of th
 from __future__ import annotations
 
 import random
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from envs.arithmetic.expression import Expr, Op, Path, apply, reductions, replace, subtree
@@ -26,13 +26,13 @@ class Trap(NamedTuple):
     rest: Expr  # the line that it leaves
 
 
-@lru_cache(maxsize=None)
+@cache
 def probability(key: str) -> float:
     """How often a solver who meets the trap `key` falls for it: one draw from Beta(4, 1.5) a key."""
     return random.Random(f"openr misconception {key}").betavariate(*BETA)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _active(key: str, share: float) -> bool:
     return random.Random(f"openr active {key}").random() < share
 

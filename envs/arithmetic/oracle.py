@@ -10,7 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from envs.arithmetic.expression import Expr, ExpressionError, Op, apply, evaluate, operations, parse, reductions, replace
+from envs.arithmetic.expression import (
+    Expr,
+    ExpressionError,
+    Op,
+    apply,
+    evaluate,
+    operations,
+    parse,
+    reductions,
+    replace,
+)
 from envs.arithmetic.generator import CHECK_TAG
 from envs.base_env import Problem, StepVerdict
 

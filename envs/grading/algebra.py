@@ -14,7 +14,8 @@ import mpmath
 from mpmath import mp
 
 from envs.grading.exact import Undefined, exact
-from envs.grading.nodes import Call, Group, Matrix, Node, Num, Quantity, Relation, children, mentions, symbols
+from envs.grading.guard import MAX_NODES, TooCostly
+from envs.grading.nodes import Call, Group, Matrix, Node, Num, Quantity, Relation, children, mentions, size, symbols
 from envs.grading.numeric import DIGITS, NoValue, Point, Value, value
 from envs.grading.policy import Policy
 
@@ -65,7 +66,9 @@ def equal_constants(gold: Node, answer: Node, policy: Policy) -> bool:
         return False
     try:
         digits = _agreement(gold, answer)
-        return close(value(gold, {}), value(answer, {}), digits) and (digits < AGREEMENT or _confirmed(gold, answer, {}))
+        return close(value(gold, {}), value(answer, {}), digits) and (
+            digits < AGREEMENT or _confirmed(gold, answer, {})
+        )
     except Undefined:
         return False
     except (NoValue, KeyError) as error:
@@ -173,7 +176,11 @@ def close(a: Value, b: Value, digits: int = AGREEMENT) -> bool:
 
 def _agreement(*nodes: Node) -> int:
     """Digits that must agree: fewer where a limit, an integral or an infinite series is computed."""
-    return 12 if any(mentions(node, name) for node in nodes for name in ("int", "lim", "diff", "sum", "prod")) else AGREEMENT
+    return (
+        12
+        if any(mentions(node, name) for node in nodes for name in ("int", "lim", "diff", "sum", "prod"))
+        else AGREEMENT
+    )
 
 
 def _confirmed(gold: Node, answer: Node, point: Point) -> bool:
@@ -298,6 +305,8 @@ def matrix(node: Node) -> Matrix | None:
         assert a is not None and b is not None
         if len(a.rows[0]) != len(b.rows) or len(a.rows) * len(b.rows) * len(b.rows[0]) > 512:
             return None
+        if size(a) + size(b) > MAX_NODES:
+            raise TooCostly("a product of too many matrices")
         columns = list(zip(*b.rows, strict=True))
         return Matrix(tuple(tuple(_dot(row, column) for column in columns) for row in a.rows))
     return None
@@ -311,4 +320,8 @@ def _dot(row: Sequence[Node], column: Sequence[Node]) -> Node:
     total: Node = Call("*", (row[0], column[0]))
     for a, b in zip(row[1:], column[1:], strict=True):
         total = Call("+", (total, Call("*", (a, b))))
-    return total
+    try:
+        known = exact(total)
+    except Undefined:
+        return total
+    return total if known is None else Num(known)

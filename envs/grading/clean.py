@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega".split()
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
+    "sigma tau upsilon phi chi psi omega"
+).split()
 _CHARACTERS: dict[str, str] = {
     "−": "-", "–": "-", "—": "-", "‒": "-", "‐": "-", "‑": "-", "﹣": "-", "×": r"\cdot ", "·": r"\cdot ",
     "⋅": r"\cdot ", "∙": r"\cdot ", "•": r"\cdot ", "∗": "*", "⁎": "*", "÷": "/", "∕": "/", "⁄": "/", "≤": r"\le ",
@@ -44,7 +47,8 @@ SPACE = re.compile(r"\s+")
 _COSMETIC = re.compile(
     r"\\(?:left|right)\s*\.|\\(?:left|right|middle|[bB]igg?[lrm]?)(?![a-zA-Z])"
     r"|\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|nonumber|notag|hfill|centering|strut|mathstrut"
-    r"|allowbreak|nobreak|normalsize|small|large|Large|bf|rm|it|tt|sf|sl|em|mathopen|mathclose|mathpunct|rlap|llap|smash"
+    r"|allowbreak|nobreak|normalsize|small|large|Large|bf|rm|it|tt|sf|sl|em|mathopen|mathclose"
+    r"|mathpunct|rlap|llap|smash"
     r"|mathord|mathbin|mathrel|mathop|mathinner|unicode|ensuremath)(?![a-zA-Z])"
     r"|\\(?:hspace|vspace|hskip|vskip|hphantom|vphantom|phantom|label|tag|color|textcolor)\*?\s*\{[^{}]*\}"
     r"|\\[hv]?phantom(?![a-zA-Z])\s*\\?[^\s{}]"
@@ -53,10 +57,16 @@ _FONTS = re.compile(
     r"\\(?:mathbf|mathit|mathsf|mathtt|mathcal|mathfrak|mathscr|boldsymbol|bm|pmb|textcolor\{[a-z]+\}|boldmath"
     r"|underline|displaylines|mathnormal|cancel|emph)(?![a-zA-Z])"
 )
-_TEXT_COMMANDS = re.compile(r"\\(?:textbf|textit|textrm|textnormal|texttt|textsf|textsc|textup|mbox|hbox|fbox|emph|textmd)(?![a-zA-Z])")
+_TEXT_COMMANDS = re.compile(
+    r"\\(?:textbf|textit|textrm|textnormal|texttt|textsf|textsc|textup|mbox|hbox|fbox|emph"
+    r"|textmd)(?![a-zA-Z])"
+)
 _FRACTIONS = re.compile(r"\\(?:dfrac|tfrac|cfrac|sfrac|nicefrac|xfrac|ifrac|frac)(?![a-zA-Z])")
 _BINOMIALS = re.compile(r"\\(?:dbinom|tbinom)(?![a-zA-Z])")
-_SMALL_SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\(?:thinspace|medspace|thickspace|negthinspace|enspace|space|nobreakspace)(?![a-zA-Z])|~")
+_SMALL_SPACES = re.compile(
+    r"(?<!\\)\\[,;:!> ]|\\(?:thinspace|medspace|thickspace|negthinspace|enspace|space"
+    r"|nobreakspace)(?![a-zA-Z])|~"
+)
 _TEXT_STYLE_OLD = re.compile(r"\{\s*\\(?:rm|bf|it|tt|sf)\s+([^{}]*)\}")
 
 _THOUSANDS = [
@@ -72,7 +82,8 @@ _RULES: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\{:\}"), ":"),
     (re.compile(r"(?<=[)\]}])\s*[Uu]\s*(?=[(\[{\\])"), r" \\cup "),
     (re.compile(r"\\(quad|qquad)(?=[a-z])"), r"\\\1 "),
-    (re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])|\^\s*\\degree(?![a-zA-Z])|\^\s*\{\s*\\degree\s*\}|\\textdegree(?![a-zA-Z])|\\degrees(?![a-zA-Z])|\^\s*\{\s*o\s*\}"), r"\\degree "),
+    (re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])|\^\s*\\degree(?![a-zA-Z])"
+        r"|\^\s*\{\s*\\degree\s*\}|\\textdegree(?![a-zA-Z])|\\degrees(?![a-zA-Z])|\^\s*\{\s*o\s*\}"), r"\\degree "),
     (re.compile(r"\\not\s*=|\\neq(?![a-zA-Z])|!=|<>|=/="), r"\\ne "),
     (re.compile(r"\\not\s*\\in(?![a-zA-Z])"), r"\\notin "),
     (re.compile(r"\\(?:leq|leqslant|leqq|le)(?![a-zA-Z])|<=|=<"), r"\\le "),
@@ -94,7 +105,8 @@ _RULES: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\\(?:varnothing|O|empty|emptyset)(?![a-zA-Z])"), r"\\emptyset "),
     (re.compile(r"\\(?:backslash|smallsetminus|setminus)(?![a-zA-Z])"), r"\\setminus "),
     (re.compile(r"\\(?:rightarrow|longrightarrow|to|mapsto)(?![a-zA-Z])|->"), r"\\to "),
-    (re.compile(r"\\(?:Rightarrow|Longrightarrow|implies|Leftrightarrow|iff|Longleftrightarrow)(?![a-zA-Z])|=>"), r"\\implies "),
+    (re.compile(r"\\(?:Rightarrow|Longrightarrow|implies|Leftrightarrow|iff|Longleftrightarrow)(?![a-zA-Z])"
+        r"|=>"), r"\\implies "),
     (re.compile(r"\\(?:approx|thickapprox|simeq|cong|doteq|approxeq)(?![a-zA-Z])|~="), r"\\approx "),
     (re.compile(r"\\operatorname\s*\*?|\\DeclareMathOperator"), r"\\mathrm"),
     (re.compile(r"\\varepsilon(?![a-zA-Z])"), r"\\epsilon "),
@@ -135,6 +147,12 @@ def _visible(char: str) -> str:
     return " " if category in ("Zs", "Zl", "Zp") else char
 
 
+def strip_dollars(text: str) -> str:
+    """Without one pair of dollars around the whole."""
+    text = text.strip()
+    return text[1:-1] if len(text) > 2 and text[0] == text[-1] == "$" and "$" not in text[1:-1] else text
+
+
 def strip_delimiters(text: str) -> str:
     r"""Without math delimiters; an escaped dollar stays, as the currency."""
     text = re.sub(r"\\\\\[[^\[\]]{0,12}\]", r"\\\\ ", text)  # \\[2pt] ends a row
@@ -142,9 +160,28 @@ def strip_delimiters(text: str) -> str:
     return re.sub(r"(?<!\\)\$", " ", text)
 
 
+_BOXED = re.compile(r"\s*\\(?:boxed|fbox)\s*\{(.*)\}\s*\.?\s*", re.DOTALL)
+
+
+def unboxed(text: str) -> str:
+    """The content of a box that is the whole text."""
+    while (match := _BOXED.fullmatch(text)) is not None and _balanced(match.group(1)):
+        text = match.group(1)
+    return text
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for char in text.replace("\\{", "").replace("\\}", ""):
+        depth += (char == "{") - (char == "}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
 def clean(text: str) -> str:
     """The answer in one spelling, ready for the tokenizer."""
-    text = plain_characters(text)
+    text = unboxed(strip_dollars(plain_characters(text)))
     if "\\\\" in text and "\\begin" not in text:  # doubly escaped LaTeX
         text = re.sub(r"\\\\(?=[a-zA-Z{}])", r"\\", text)
     text = strip_delimiters(text)
@@ -162,7 +199,9 @@ def clean(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     text = SPACE.sub(" ", text).strip()
-    while text and (text[-1] in ".,;:。" or text.endswith("\\")) and not text.endswith(("\\ldots", "\\{", "\\}", "\\%")):
+    while (
+        text and (text[-1] in ".,;:。" or text.endswith("\\")) and not text.endswith(("\\ldots", "\\{", "\\}", "\\%"))
+    ):
         text = text[:-1].rstrip()
     text = re.sub(r"^(?:[=:]|\\implies|\\approx)\s*", "", text)
     if _PLAIN_GROUPS.fullmatch(text):

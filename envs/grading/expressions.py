@@ -5,7 +5,23 @@ from __future__ import annotations
 from fractions import Fraction
 
 from envs.grading.guard import MAX_DEPTH, MAX_ITEMS, TooCostly
-from envs.grading.nodes import E, Based, Braces, Call, Group, Listing, Matrix, NamedSet, Node, Num, Quantity, SetOp, Sym, Words, number
+from envs.grading.nodes import (
+    Based,
+    Braces,
+    Call,
+    E,
+    Group,
+    Listing,
+    Matrix,
+    NamedSet,
+    Node,
+    Num,
+    Quantity,
+    SetOp,
+    Sym,
+    Words,
+    number,
+)
 from envs.grading.tokens import ParseError, Token
 from envs.grading.units import CURRENCIES, is_unit_symbol
 
@@ -14,12 +30,26 @@ BASE_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, 
 _APPLIED = frozenset("fghFG")  # letters that are functions when a bracket follows
 _INDICES = frozenset("ijklmnpqrst")  # subscripts that are indices and not part of a name
 _FILLERS = frozenset(
-    "approximately about around roughly exactly only is are the answer be therefore thus so hence rs usd us nearly almost"
+    "approximately about around roughly exactly only is are the answer be therefore thus so "
+    "hence rs usd us nearly almost"
     " approx equals equal to precisely we get have which it its value of total".split()
 )
-_MATRICES = {"matrix", "pmatrix", "bmatrix", "Bmatrix", "vmatrix", "Vmatrix", "smallmatrix", "array", "psmallmatrix", "bsmallmatrix"}
+_MATRICES = {
+    "matrix",
+    "pmatrix",
+    "bmatrix",
+    "Bmatrix",
+    "vmatrix",
+    "Vmatrix",
+    "smallmatrix",
+    "array",
+    "psmallmatrix",
+    "bsmallmatrix",
+}
 _CLOSING = {"lfloor": "rfloor", "lceil": "rceil", "langle": "rangle"}
-_ACCENTS = frozenset("vec hat bar overline tilde widehat widetilde overrightarrow dot ddot mathring acute check".split())
+_ACCENTS = frozenset(
+    "vec hat bar overline tilde widehat widetilde overrightarrow dot ddot mathring acute check".split()
+)
 
 
 def decimal(text: str) -> Num:
@@ -137,7 +167,11 @@ class ExpressionParser:
                 if token.kind == "number" and self.tokens[self.at - 1].kind == "number":
                     raise ParseError("two numbers side by side")
                 right = self.power()
-                if isinstance(right, Call) and right.name == "/" and all(isinstance(part, Words) for part in right.args):
+                if (
+                    isinstance(right, Call)
+                    and right.name == "/"
+                    and all(isinstance(part, Words) for part in right.args)
+                ):
                     left = Quantity(left, "/".join(part.text for part in right.args if isinstance(part, Words)))
                     continue
                 if isinstance(left, Group) or isinstance(right, (Group, Listing)):
@@ -260,7 +294,9 @@ class ExpressionParser:
             place = self.at
             self.take()
             part = self.fraction()
-            if isinstance(part, Call) and all(isinstance(a, Num) and a.digits is None and a.value > 0 for a in part.args):
+            if isinstance(part, Call) and all(
+                isinstance(a, Num) and a.digits is None and a.value > 0 for a in part.args
+            ):
                 top, bottom = part.args
                 assert isinstance(top, Num) and isinstance(bottom, Num)
                 if top.value < bottom.value and not self.is_op("^"):
@@ -369,7 +405,9 @@ class ExpressionParser:
         after = self.peek()
         if value in CURRENCIES or value == "dollar":
             return Quantity(self.power(), CURRENCIES.get(value, value))
-        if after is not None and (after.kind in ("number", "symbol", "function") or after.value in ("(", "[", "\\{", "frac", "sqrt", "-")):
+        if after is not None and (
+            after.kind in ("number", "symbol", "function") or after.value in ("(", "[", "\\{", "frac", "sqrt", "-")
+        ):
             if all(word.strip(".,:").lower() in _FILLERS for word in value.split()):
                 return self.power()
             raise ParseError(f"words before a formula: {value[:30]!r}")
@@ -572,7 +610,11 @@ class ExpressionParser:
         else:
             inner = self.function_argument()
         args = inner.items if isinstance(inner, (Group, Listing, Braces)) else (inner,)
-        inverse = isinstance(power, Call) and power == Call("neg", (number(1),)) and name in ("sin", "cos", "tan", "cot", "sec", "csc")
+        inverse = (
+            isinstance(power, Call)
+            and power == Call("neg", (number(1),))
+            and name in ("sin", "cos", "tan", "cot", "sec", "csc")
+        )
         if name in ("log", "ln") and base is not None:
             node: Node = Call("log", (*args, base)) if base != E else Call("ln", args)
         elif base is not None:
@@ -588,7 +630,11 @@ class ExpressionParser:
     def function_argument(self) -> Node:
         node = self.signed(self.power)
         while (token := self.peek()) is not None and self.starts_factor(token):
-            if token.kind == "function" or token.kind == "number" or (token.kind == "command" and token.value not in ("frac", "sqrt")):
+            if (
+                token.kind == "function"
+                or token.kind == "number"
+                or (token.kind == "command" and token.value not in ("frac", "sqrt"))
+            ):
                 break
             if token.kind == "open" and token.value != "{":
                 break
@@ -618,11 +664,7 @@ class ExpressionParser:
                 high = self.argument() if self.is_op("{") else self.exponent()
             else:
                 low = self.argument() if self.is_op("{") else self.signed(self.atom)
-        end = next(
-            (i for i in range(self.at, len(self.tokens) - 1)
-             if self.tokens[i].kind == "symbol" and self.tokens[i].value == "d" and self.tokens[i + 1].kind == "symbol"),
-            None,
-        )  # fmt: skip
+        end = next((i for i in range(self.at, len(self.tokens) - 1) if self.is_differential(i)), None)
         if low is None or high is None or end is None:
             raise ParseError("an integral without bounds or differential")
         variable = Sym(self.tokens[end + 1].value)
@@ -633,6 +675,11 @@ class ExpressionParser:
             raise ParseError("an integrand that does not parse")
         self.at = end + 2
         return Call("int", (variable, low, high, body))
+
+    def is_differential(self, index: int) -> bool:
+        """Whether `d x` stands at a place."""
+        first, second = self.tokens[index], self.tokens[index + 1]
+        return first.kind == second.kind == "symbol" and first.value == "d"
 
     def limit(self) -> Node:
         self.expect("_")
@@ -691,7 +738,12 @@ def plain_unit(node: Node) -> tuple[Node, str] | None:
         if isinstance(right, Sym):
             letters.insert(0, ("/" if node.name == "/" else "") + right.name)
             node = left
-        elif isinstance(right, Call) and right.name == "^" and isinstance(right.args[0], Sym) and isinstance(right.args[1], Num):
+        elif (
+            isinstance(right, Call)
+            and right.name == "^"
+            and isinstance(right.args[0], Sym)
+            and isinstance(right.args[1], Num)
+        ):
             letters.insert(0, f"{right.args[0].name}^{right.args[1].value}")
             node = left
         elif node.name == "/" and isinstance(left, Quantity) and isinstance(right, Sym):

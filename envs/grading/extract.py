@@ -23,11 +23,22 @@ MAX_MARKERS = 20
 FORMULA_TAIL = 20_000  # characters of the end in which formulas are looked for
 SHORT = 300  # characters of a text that may be an answer as a whole
 
-_THINKING_END = re.compile(r"</(?:think|thinking|thought|reasoning|scratchpad|reflection)>|<\|end_of_thought\|>|◁/think▷", re.IGNORECASE)
-_THINKING_START = re.compile(r"<(?:think|thinking|thought|reasoning|scratchpad|reflection)>|<\|begin_of_thought\|>|◁think▷", re.IGNORECASE)
+_THINKING_END = re.compile(
+    r"</(?:think|thinking|thought|reasoning|scratchpad|reflection)>|<\|end_of_thought\|>"
+    r"|◁/think▷",
+    re.IGNORECASE,
+)
+_THINKING_START = re.compile(
+    r"<(?:think|thinking|thought|reasoning|scratchpad|reflection)>|<\|begin_of_thought\|>"
+    r"|◁think▷",
+    re.IGNORECASE,
+)
 _ANSWER_TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 _LEADING = re.compile(r"(?:<\|im_start\|>\s*assistant|<\|begin_of_solution\|>|<s>|<bos>|<\|assistant\|>)\s*")
-_END = re.compile(r"<\|im_end\|>|<\|im_start\|>|<\|endoftext\|>|</s>|<eos>|<\|eot_id\|>|<\|end\|>|<end_of_turn>|<｜end▁of▁sentence｜>|<\|end_of_solution\|>|\[EOS\]|<pad>")
+_END = re.compile(
+    r"<\|im_end\|>|<\|im_start\|>|<\|endoftext\|>|</s>|<eos>|<\|eot_id\|>|<\|end\|>"
+    r"|<end_of_turn>|<｜end▁of▁sentence｜>|<\|end_of_solution\|>|\[EOS\]|<pad>"
+)
 _STEP_TAGS = re.compile(r"\s?ки\b|<\|?step\|?>|<extra_0>|<\|reserved_special_token_\d+\|>")
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox|bbox)(?![a-zA-Z])\s*(?:\[[^\]]{0,20}\]\s*)?")
@@ -38,13 +49,17 @@ _JOINT = re.compile(
 )
 _MARKERS = re.compile(
     r"(?:(?:final|correct|right|our|my|required|desired|resulting)\s+)?(?:answer|solution|result|option|choice)s?"
-    r"(?:\s+(?:to|of|for)\s+[^.\n:$]{0,80}?)?[*_\s]*(?:(?:\s+(?:is|are|was|will be|must be|should be|would be|equals|becomes|=))|[:：=])"
-    r"|(?:la\s+)?r[ée]ponse(?:\s+finale)?\s*(?:est|:)|(?:la\s+)?respuesta(?:\s+final)?\s*(?:es|:)|antwort\s*(?:ist|:|lautet)|ответ\s*:?"
+    r"(?:\s+(?:to|of|for)\s+[^.\n:$]{0,80}?)?[*_\s]*(?:(?:\s+(?:is|are|was|will be|must be"
+        r"|should be|would be|equals|becomes|=))|[:：=])"
+    r"|(?:la\s+)?r[ée]ponse(?:\s+finale)?\s*(?:est|:)|(?:la\s+)?respuesta(?:\s+final)?\s*(?:es"
+        r"|:)|antwort\s*(?:ist|:|lautet)|ответ\s*:?"
     r"|(?:最终|最后|正确)?(?:的)?(?:答案|结果)\s*(?:是|为|[:：=])|故选|应选|因此选|所以选",
     re.IGNORECASE,
 )  # fmt: skip
 _FINAL = re.compile(r"final answer\s*(?:is|:)", re.IGNORECASE)
-_CHOICE = re.compile(r"(?:option|choice|choose|pick|select|选项?)\s*(?:is\s*)?[:：]?\s*\(?\b([A-J])\b\)?", re.IGNORECASE)
+_CHOICE = re.compile(
+    r"(?:option|choice|choose|pick|select|选项?)\s*(?:is\s*)?[:：]?\s*\(?\b([A-J])\b\)?", re.IGNORECASE
+)
 _HEADING = re.compile(r"\*\*\s*(?:final\s+)?answer\s*:?\s*\*\*\s*:?", re.IGNORECASE)
 _HASHES = re.compile(r"####\s*(.+)")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*(\s*[:：])?")
@@ -57,12 +72,15 @@ _NUMBER = re.compile(
 )
 _ORDINAL = re.compile(r"[A-Za-z]+")
 _CONCLUSION = re.compile(
-    r"(?:^|[.!?。！？\n$\])]\s*)(?:therefore|thus|hence|so|finally|in conclusion|in total|consequently|donc|ainsi|因此|所以|综上(?:所述)?)"
+    r"(?:^|[.!?。！？\n$\])]\s*)(?:therefore|thus|hence|so|finally|in conclusion|in total"
+    r"|consequently|donc|ainsi|因此|所以|综上(?:所述)?)"
     r"(?![A-Za-z])[,，:]?\s*",
     re.IGNORECASE,
 )
 _STOPS = re.compile(
-    r"(?<=[^\s.])\.(?=\s|$|[*\"')\]])(?!\s*\d)|\n|。|；|[,;]?\s+(?:not|non|no es|because|since|which|where|so that|as|when|but|and (?:not|therefore|so|that|this|the)|for (?:all|any|some|the)|I hope)\b|,\s+(?:so|with|the|this|that|and\s+(?:not|the)|as|rounded|not)\b|，"
+    r"(?<=[^\s.])\.(?=\s|$|[*\"')\]])(?!\s*\d)|\n|。|；|[,;]?\s+(?:not|non|no es|because|since"
+    r"|which|where|so that|as|when|but|and (?:not|therefore|so|that|this|the)|for (?:all|any"
+    r"|some|the)|I hope)\b|,\s+(?:so|with|the|this|that|and\s+(?:not|the)|as|rounded|not)\b|，"
 )
 _PROSE = re.compile(r"[A-Za-zÀ-ÿ]{2,}")
 
@@ -79,7 +97,16 @@ def extract(text: str) -> str | None:
     text = _EMPTY_BOX.sub(" ", text)
     if answer is None and _MARKERS.search(text) is None and _is_whole(text):
         answer = text
-    for rule in (_after_marker, _after_hashes, _bold, _choice_letter, _conclusion, _last_formula, _last_number, _few_words):
+    for rule in (
+        _after_marker,
+        _after_hashes,
+        _bold,
+        _choice_letter,
+        _conclusion,
+        _last_formula,
+        _last_number,
+        _few_words,
+    ):
         if answer is not None:
             break
         answer = rule(text)
@@ -145,7 +172,9 @@ def _content(text: str, at: int) -> tuple[str, int]:
     if at >= len(text):
         return "", at
     if text[at] != "{":
-        match = re.compile(r"\\frac\{[^{}]*\}\{[^{}]*\}|\\[a-zA-Z]+(?:\{[^{}]*\})*|[^\s$\\.,;]+(?:[.,]\d+)*").match(text, at)
+        match = re.compile(r"\\frac\{[^{}]*\}\{[^{}]*\}|\\[a-zA-Z]+(?:\{[^{}]*\})*|[^\s$\\.,;]+(?:[.,]\d+)*").match(
+            text, at
+        )
         return (match.group(), match.end()) if match else ("", at)
     depth, index = 0, at
     while index < len(text):
@@ -211,7 +240,9 @@ def _bold(text: str) -> str | None:
     for match in reversed(list(_BOLD.finditer(text))):
         content = match.group(1).strip().strip("$").strip()
         if match.group(2) is None and not content.endswith((":", "：")) and re.search(r"\d|\\", content):
-            if _is_whole(content) or re.fullmatch(r"[-$€£¥]?\s?[\d.,/]+\s?[^\s\d]{0,12}(?:\s[^\s\d]{1,12})?\.?", content):
+            if _is_whole(content) or re.fullmatch(
+                r"[-$€£¥]?\s?[\d.,/]+\s?[^\s\d]{0,12}(?:\s[^\s\d]{1,12})?\.?", content
+            ):
                 return content
     return None
 
@@ -332,12 +363,18 @@ def _outside_formulas(text: str) -> str:
 def _has_prose(text: str, node: Node) -> bool:
     """More than a unit's worth of plain words."""
     plain = re.sub(r"\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+", " ", text)
-    words = [word for word in _PROSE.findall(plain) if word not in ("sqrt", "pi", "sin", "cos", "tan", "log", "ln", "and", "or")]
+    words = [
+        word
+        for word in _PROSE.findall(plain)
+        if word not in ("sqrt", "pi", "sin", "cos", "tan", "log", "ln", "and", "or")
+    ]
     if isinstance(node, Words):
         return len(words) > 4
     if isinstance(node, Relation) and any(isinstance(side, Words) for side in node.sides):
         return len(words) > 2
-    return len(words) > 3 or bool(words) and not plain.strip()[:1].isdigit() and plain.strip()[:1] not in "-(+[$.\\" and ":" in plain
+    return len(words) > 3 or (
+        bool(words) and not plain.strip()[:1].isdigit() and plain.strip()[:1] not in "-(+[$.\\" and ":" in plain
+    )
 
 
 def tidy(answer: str) -> str | None:

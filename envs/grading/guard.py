@@ -10,7 +10,7 @@ MAX_BITS = 200_000  # of an exact integer
 MAX_FACTORIAL = 20_000
 MAX_TERMS = 1_000  # of a sum or a product
 MAX_ITEMS = 200  # of a list, set or matrix
-MAX_NODES = 3_000  # of a parsed answer, times the terms of its sums
+MAX_NODES = 3_000  # of two matrices that are multiplied
 
 
 class TooCostly(Exception):

@@ -129,7 +129,7 @@ Node = (
     | Quantity | Words
 )  # fmt: skip
 
-PI, E, I, INFINITY = Sym("pi"), Sym("e"), Sym("i"), Sym("infinity")
+PI, E, INFINITY = Sym("pi"), Sym("e"), Sym("infinity")
 CONSTANTS = {"pi", "e", "i", "infinity"}
 
 
@@ -157,6 +157,11 @@ def children(node: Node) -> tuple[Node, ...]:
     if isinstance(node, Matrix):
         return tuple(item for row in node.rows for item in row)
     return ()
+
+
+def size(node: Node) -> int:
+    """Number of nodes."""
+    return 1 + sum(map(size, children(node)))
 
 
 def symbols(node: Node) -> frozenset[str]:

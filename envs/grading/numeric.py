@@ -248,4 +248,3 @@ for _name, _inverse in {
     "arsinh": "asinh", "arcosh": "acosh", "artanh": "atanh", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
 }.items():  # fmt: skip
     _FUNCTIONS[_name] = _trigonometric(getattr(mpmath, _inverse))
-

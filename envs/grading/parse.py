@@ -21,7 +21,6 @@ from envs.grading.nodes import (
     Matrix,
     NamedSet,
     Node,
-    Num,
     Quantity,
     Relation,
     SetOp,
@@ -44,12 +43,21 @@ _REPEATING = [
 ]
 _DOTTED = re.compile(_DIGITS + r"\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?")
 _TIME = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s*(?:(?:\\text\s*\{\s*)?([AaPp])\s*\.?\s*[Mm]\s*\.?\s*\}?)?")
-_LETTERED = re.compile(r"(-?)\s*\(?\s*(?:\\text\s*\{)?\s*([0-9A-Fa-f]*[0-9][0-9A-Fa-f]*)\}?\s*\)?\s*_\s*\{?\s*(?:\\text\s*\{?)?([a-z0-9 ]+?)\}*")
-_IN_BASE = re.compile(r"(-?)\s*([0-9A-Fa-f]+)\s*(?:\\text\s*\{\s*)?\(?\s*(?:in|to)?\s*base[- ]*\{?([a-z0-9]+)\)?\s*\}?\)?")
+_LETTERED = re.compile(
+    r"(-?)\s*\(?\s*(?:\\text\s*\{)?\s*([0-9A-Fa-f]*[0-9][0-9A-Fa-f]*)\}?\s*\)?"
+    r"\s*_\s*\{?\s*(?:\\text\s*\{?)?([a-z0-9 ]+?)\}*"
+)
+_IN_BASE = re.compile(
+    r"(-?)\s*([0-9A-Fa-f]+)\s*(?:\\text\s*\{\s*)?\(?\s*(?:in"
+    r"|to)?\s*base[- ]*\{?([a-z0-9]+)\)?\s*\}?\)?"
+)
 _FRENCH = re.compile(r"([\[\]])([^\[\]()]*[^\[\](),\s][^\[\](),]*[,;][^\[\](),]*[^\[\](),\s][^\[\]()]*)([\[\]])")
 _CASES = re.compile(r"\\\{\s*\\begin\{(?:array|aligned|matrix|gathered|cases|split)\}(?:\{[lcr|]*\})?")
 _SEPARATORS = (",", ";")
-_EXCEPT = re.compile(r"(?:\\text\s*\{)?\s*all reals?(?: numbers?)?(?: [a-z])?,? (?:except|but|other than|excluding)(?: for)?\s*\}?\s*(.{1,100})")
+_EXCEPT = re.compile(
+    r"(?:\\text\s*\{)?\s*all reals?(?: numbers?)?(?: [a-z])?,? (?:except|but|other than"
+    r"|excluding)(?: for)?\s*\}?\s*(.{1,100})"
+)
 _PLAIN_WORDS = re.compile(r"[A-Za-z]+(?:[ -][A-Za-z]+)*")
 
 
@@ -147,7 +155,9 @@ class AnswerParser(ExpressionParser):
         closing = self.expect(")", "]").value
         if isinstance(inner, Listing):
             group = Group(opening, closing, inner.items)
-            rows = [item.items for item in group.items if isinstance(item, Group) and item.open == "[" and item.close == "]"]
+            rows = [
+                item.items for item in group.items if isinstance(item, Group) and item.open == "[" and item.close == "]"
+            ]
             if opening == "[" and len(rows) == len(group.items) and len({len(row) for row in rows}) == 1:
                 return Matrix(tuple(rows))
             return group

@@ -18,7 +18,9 @@ class Policy:
     percent_as_fraction: bool = True  # `25%` = `0.25` as well as `25`; never without a sign
     base_may_be_left_out: bool = True  # `2516` = `2516_8`, where the gold has the base
     base_ten: bool = True  # `1358` = `2516_8`, the same value
-    rounding_digits: int = 6  # a decimal with so many significant digits = the exact value that it rounds; never integers
+    rounding_digits: int = (
+        6  # a decimal with so many significant digits = the exact value that it rounds; never integers
+    )
 
 
 DEFAULT = Policy()

@@ -67,7 +67,11 @@ def readings(gold: Quantity | Node, answer: Quantity | Node, policy: Policy) -> 
 def _both(left: Node, left_unit: str, right: Node, right_unit: str) -> list[tuple[Node, Node]]:
     if left_unit == right_unit:
         return [(left, right)]
-    if left_unit in _IGNORED or right_unit in _IGNORED or left_unit.startswith("mod ") and right_unit.startswith("mod "):
+    if (
+        left_unit in _IGNORED
+        or right_unit in _IGNORED
+        or (left_unit.startswith("mod ") and right_unit.startswith("mod "))
+    ):
         return []
     first, second = dimension(left_unit), dimension(right_unit)
     if first is None or second is None:
@@ -127,7 +131,11 @@ def equal_colons(gold: Node, answer: Node) -> bool | None:
 
 def is_time(colon: Colon) -> bool:
     """Whether the digits are those of a clock: 0 to 24 hours, then two digits below 60."""
-    return len(colon.digits) > 1 and int(colon.digits[0]) <= 24 and all(len(d) == 2 and int(d) < 60 for d in colon.digits[1:])
+    return (
+        len(colon.digits) > 1
+        and int(colon.digits[0]) <= 24
+        and all(len(d) == 2 and int(d) < 60 for d in colon.digits[1:])
+    )
 
 
 def _value(node: Node) -> Fraction | None:

@@ -46,10 +46,14 @@ async def regrade(run_dir: Path, task_name: str | None) -> str:
         raise TaskError(f"{run_dir / 'record.jsonl'} holds no solutions")
     lines = [f"{total} solutions of {run_dir}", f"{'':12}{'before':>8}{'now':>8}"]
     lines += [f"{mark:12}{before[mark]:>8}{after[mark]:>8}" for mark in _MARKS.values()]
-    lines.append(f"{len(changes)} changed" + (f", the first {SHOWN}:" if len(changes) > SHOWN else ":" if changes else ""))
+    lines.append(
+        f"{len(changes)} changed" + (f", the first {SHOWN}:" if len(changes) > SHOWN else ":" if changes else "")
+    )
     for change in changes[:SHOWN]:
         (old_answer, old), (new_answer, new) = change.before, change.after
-        lines.append(f"  {change.place} gold {change.gold!r}: {old_answer!r} {_MARKS[old]} -> {new_answer!r} {_MARKS[new]}")
+        lines.append(
+            f"  {change.place} gold {change.gold!r}: {old_answer!r} {_MARKS[old]} -> {new_answer!r} {_MARKS[new]}"
+        )
     return "\n".join(lines)
 
 
@@ -76,7 +80,9 @@ async def _record(
         answer = task.extract(str(output.get("text", "")))
         new = False if answer is None else (await grader.equal(gold, answer)).equal
         changed = old != new or old_answer != answer
-        change = Change(f"{record.get('id', place)}#{index}", gold, (old_answer, old), (answer, new)) if changed else None
+        change = (
+            Change(f"{record.get('id', place)}#{index}", gold, (old_answer, old), (answer, new)) if changed else None
+        )
         return change, (old, new)
 
     return list(await asyncio.gather(*(one(i, output) for i, output in enumerate(outputs))))

@@ -70,7 +70,7 @@ def named(node: Node) -> tuple[Node | None, Node]:
 
 
 def comparable_names(left: Node, right: Node) -> bool:
-    """Whether two names may stand for the same: equal, or one with an index or an argument that the other leaves out."""
+    """Whether two names may stand for the same: equal, or one with an index or argument that the other leaves out."""
     if left == right or _letter(left) == _letter(right) is not None:
         return True
     kinds = {isinstance(name, Call) and name.name.startswith("apply:") for name in (left, right)}
@@ -102,9 +102,7 @@ def equal_relations(gold: Relation, answer: Relation) -> bool:
 
 
 def _two_sided(relation: Relation) -> list[Relation]:
-    return [
-        Relation((a, b), (op,)) for a, op, b in zip(relation.sides, relation.ops, relation.sides[1:], strict=False)
-    ]
+    return [Relation((a, b), (op,)) for a, op, b in zip(relation.sides, relation.ops, relation.sides[1:], strict=False)]
 
 
 def _oriented(relation: Relation) -> Relation:

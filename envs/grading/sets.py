@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import mpmath
 
 from envs.grading.algebra import Undecided, close
 from envs.grading.exact import Undefined
-from envs.grading.nodes import Braces, Builder, Call, Group, Listing, NamedSet, Node, Relation, SetOp, Sym, children, symbols
+from envs.grading.nodes import (
+    Braces,
+    Builder,
+    Call,
+    Group,
+    Listing,
+    NamedSet,
+    Node,
+    Relation,
+    SetOp,
+    Sym,
+    children,
+    symbols,
+)
 from envs.grading.numeric import NoValue, Value, value
 
 INEQUALITIES = {"<", "<=", ">", ">=", "!="}
@@ -29,7 +43,7 @@ class Interval:
         """Whether the number is in the interval."""
         above = x > self.low or (self.low_closed and close(x, self.low))
         below = x < self.high or (self.high_closed and close(x, self.high))
-        if close(x, self.low) and not self.low_closed or close(x, self.high) and not self.high_closed:
+        if (close(x, self.low) and not self.low_closed) or (close(x, self.high) and not self.high_closed):
             return False
         return bool(above and below)
 
@@ -84,7 +98,7 @@ def unknown(relation: Relation) -> Node | None:
     """x, g(x) or a_n where a chain of relations bounds nothing else by constants; None otherwise."""
     varying = {side for side in relation.sides if symbols(side)}
     inner = varying.pop() if len(varying) == 1 else None
-    return inner if isinstance(inner, Sym) or isinstance(inner, Call) and ":" in inner.name else None
+    return inner if isinstance(inner, Sym) or (isinstance(inner, Call) and ":" in inner.name) else None
 
 
 def intervals(node: Node) -> list[Interval] | None:
@@ -119,7 +133,7 @@ def _intervals(node: Node) -> list[Interval] | None:
 
 
 def _joined(node: Listing) -> list[Interval] | None:
-    """Conditions joined by a word. Intervals are united; a comma between inequalities means "and" where that is not empty."""
+    """Conditions joined by a word. Intervals are united; a comma between inequalities is "and" where some are left."""
     parts = [intervals(item) for item in node.items]
     if any(part is None for part in parts):
         return None
@@ -130,7 +144,7 @@ def _joined(node: Listing) -> list[Interval] | None:
     common = known[0]
     for part in known[1:]:
         common = intersect(common, part)
-    return common if common or node.word == "and" and not united else united
+    return common if common or (node.word == "and" and not united) else united
 
 
 def _solve(node: Relation) -> list[Interval] | None:
@@ -170,7 +184,11 @@ def merge(parts: list[Interval]) -> list[Interval]:
     merged: list[Interval] = []
     for part in sorted(kept, key=lambda p: (p.low, not p.low_closed)):
         last = merged[-1] if merged else None
-        if last is None or part.low > last.high or (part.low == last.high and not (part.low_closed or last.high_closed)):
+        if (
+            last is None
+            or part.low > last.high
+            or (part.low == last.high and not (part.low_closed or last.high_closed))
+        ):
             merged.append(part)
         elif part.high > last.high:
             merged[-1] = replace(last, high=part.high, high_closed=part.high_closed)
@@ -220,14 +238,16 @@ def equal_sets(gold: Node, answer: Node) -> bool:
     return all(inside(x) == within(x) for x in places)
 
 
-_GRID = [mpmath.mpf(k) / 4 for k in (*range(-20, 21), *range(-80, 81, 4), 1000, -1000)] + [mpmath.mpf(s * 10**k) / 7 for k in range(1, 7) for s in (-1, 1)]
+_GRID = [mpmath.mpf(k) / 4 for k in (*range(-20, 21), *range(-80, 81, 4), 1000, -1000)] + [
+    mpmath.mpf(s * 10**k) / 7 for k in range(1, 7) for s in (-1, 1)
+]
 
 
 def _places(parts: list[Interval]) -> list[Value]:
     """Ends, points close to them, and middles."""
     ends = [end for part in parts for end in (part.low, part.high) if not mpmath.isinf(end)]
     near = [end + sign * mpmath.mpf(10) ** -9 for end in ends for sign in (-1, 1)]
-    return ends + near + [(a + b) / 2 for a, b in zip(ends, ends[1:], strict=False)]
+    return ends + near + [(a + b) / 2 for a, b in pairwise(ends)]
 
 
 def membership(node: Node) -> Callable[[Value], bool] | None:
@@ -254,14 +274,19 @@ def membership(node: Node) -> Callable[[Value], bool] | None:
         return (lambda x: any(t(x) for t in known)) if node.word == "or" else (lambda x: all(t(x) for t in known))
     names = symbols(node)
     name = next(iter(names)) if len(names) == 1 else None
-    if isinstance(node, Relation) and name is not None and not _by_name_only(node) and all(op in _FLIP for op in node.ops):
+    if (
+        isinstance(node, Relation)
+        and name is not None
+        and not _by_name_only(node)
+        and all(op in _FLIP for op in node.ops)
+    ):
         return lambda x: _satisfies(node, name, x)
     return None
 
 
 def _by_name_only(node: Node) -> bool:
     """Whether a function occurs of which only the name is known."""
-    return isinstance(node, Call) and ":" in node.name or any(map(_by_name_only, children(node)))
+    return (isinstance(node, Call) and ":" in node.name) or any(map(_by_name_only, children(node)))
 
 
 def _satisfies(node: Relation, name: str, x: Value) -> bool:
@@ -278,4 +303,3 @@ def _satisfies(node: Relation, name: str, x: Value) -> bool:
         if not holds:
             return False
     return True
-

@@ -9,7 +9,8 @@ from envs.grading.guard import MAX_DIGITS, MAX_TOKENS, TooCostly
 from envs.grading.units import is_unit
 
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sech csch arsinh arcosh artanh"
+    "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth "
+    "sech csch arsinh arcosh artanh"
     " arcsinh arccosh arctanh ln log lg exp sqrt cbrt abs max min gcd lcm det floor ceil arg Re Im sgn sign".split()
 )
 _RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "cosec": "csc", "tg": "tan", "ctg": "cot",
@@ -21,10 +22,13 @@ GREEK = frozenset(
 )
 _PLAIN_SYMBOLS = {"pi": "pi", "infty": "infinity", "infinity": "infinity", "oo": "infinity", "inf": "infinity",
                   "Infinity": "infinity"}  # fmt: skip
-_PLAIN_COMMANDS = {"sqrt": "sqrt", "cup": "cup", "cap": "cap", "union": "cup", "intersect": "cap", "emptyset": "emptyset",
-                   "choose": "choose", "mod": "mod", "frac": "frac", "pm": "pm", "in": "in"}  # fmt: skip
+_PLAIN_COMMANDS = {"sqrt": "sqrt", "cup": "cup", "cap": "cap", "union": "cup", "intersect": "cap",
+                   "emptyset": "emptyset", "choose": "choose", "mod": "mod", "frac": "frac", "pm": "pm",
+                   "in": "in"}  # fmt: skip
 CONNECTIVES = {"and": "and", "or": "or", "and/or": "or", "&": "and", "y": "and", "et": "and", "ou": "or", "und": "and",
                "oder": "or", ",": ",", ";": ",", "also": "and", "plus": "and"}  # fmt: skip
+_ESCAPED = {"{": ("open", "\\{"), "}": ("close", "\\}"), "%": ("op", "%"), "\\": ("row", "\\\\"), "|": ("op", "|"),
+            "$": ("text", "dollar"), "&": ("op", "&")}  # fmt: skip
 _CONNECTING_WORDS = {"and", "or"}
 
 _MASTER = re.compile(
@@ -46,7 +50,10 @@ class ParseError(Exception):
 
 @dataclass(slots=True)
 class Token:
-    """`kind`: number, symbol, function, command, text, op, open, close, begin, end, row, gap. `space`: one stands before."""
+    """`kind`: number, symbol, function, command, text, set, connective, op, open, close, begin, end, row or gap.
+
+    `space`: whether one stands before it.
+    """
 
     kind: str
     value: str
@@ -60,7 +67,7 @@ def tokenize(text: str) -> list[Token]:
     while at < len(text):
         match = _MASTER.match(text, at)
         if match is None:
-            raise ParseError(f"unexpected {text[at:at + 10]!r}")
+            raise ParseError(f"unexpected {text[at : at + 10]!r}")
         kind = match.lastgroup if match.lastgroup not in ("kind", "columns") else "environment"
         end = match.end()
         if kind == "space":
@@ -79,11 +86,9 @@ def tokenize(text: str) -> list[Token]:
             tokens.append(_command(match.group("command")))
         elif kind == "escaped":
             char = match.group("escaped")
-            known = {"{": Token("open", "\\{"), "}": Token("close", "\\}"), "%": Token("op", "%"), "\\": Token("row", "\\\\"),
-                     "|": Token("op", "|"), "$": Token("text", "dollar"), "&": Token("op", "&")}  # fmt: skip
-            if char not in known:
+            if char not in _ESCAPED:
                 raise ParseError(f"unexpected \\{char}")
-            tokens.append(known[char])
+            tokens.append(Token(*_ESCAPED[char]))
         elif kind == "letters":
             glued = bool(tokens) and not space and tokens[-1].kind == "number"
             subscript = bool(tokens) and tokens[-1].kind == "op" and tokens[-1].value == "_"
@@ -111,7 +116,11 @@ def _text(command: str, text: str, at: int, tokens: list[Token]) -> int:
         end = min(at + 1, len(text))
         content = text[at:end]
     content = content.replace("\\text", "").replace("\\mathrm", "").replace("{", "").replace("}", "").replace("~", " ")
-    content = content.replace("\\ ", " ").replace("\\%", "%").replace("\\$", "$").replace("\\", " ").strip() if "\\" in content else content.strip()
+    content = (
+        content.replace("\\ ", " ").replace("\\%", "%").replace("\\$", "$").replace("\\", " ").strip()
+        if "\\" in content
+        else content.strip()
+    )
     if command in ("mathbb", "Bbb"):
         tokens.append(Token("set", content))
     elif not content:
@@ -184,7 +193,11 @@ def _letters(run: str, glued: bool, subscript: bool, text: str, end: int, tokens
         tokens.append(Token("function", _RENAMED.get(run, run)))
     elif run in _PLAIN_SYMBOLS:
         tokens.append(Token("symbol", _PLAIN_SYMBOLS[run]))
-    elif len(run) > 1 and run in _PLAIN_COMMANDS and not (run == "in" and not text[end:].lstrip()[:1] in ("(", "[", "{", "\\")):
+    elif (
+        len(run) > 1
+        and run in _PLAIN_COMMANDS
+        and not (run == "in" and text[end:].lstrip()[:1] not in ("(", "[", "{", "\\"))
+    ):
         tokens.append(Token("command", _PLAIN_COMMANDS[run]))
     elif run == "to" and tokens and tokens[-1].kind == "number" and text[end : end + 2].strip().isdigit():
         tokens.append(Token("op", ":"))
@@ -211,7 +224,8 @@ def _letters(run: str, glued: bool, subscript: bool, text: str, end: int, tokens
 
 _PREFIXES = ("sin", "cos", "tan", "ln", "log", "cot", "sec", "csc")
 _SHORT_WORDS = frozenset(
-    "yes no not the all are any too an is of to at by as be it if on per non none nor but has was one two six ten odd even"
+    "yes no not the all are any too an is of to at by as be it if on per non none nor but has "
+    "was one two six ten odd even"
     " red day days hour min sec mph rpm kph units unit pm am dne".split()
 )
 
@@ -230,7 +244,12 @@ def _join_words(tokens: list[Token]) -> list[Token]:
     """Words that follow each other are one text token."""
     joined: list[Token] = []
     for token in tokens:
-        if token.kind == "text" and joined and joined[-1].kind == "text" and "dollar" not in (token.value, joined[-1].value):
+        if (
+            token.kind == "text"
+            and joined
+            and joined[-1].kind == "text"
+            and "dollar" not in (token.value, joined[-1].value)
+        ):
             joined[-1].value += (" " if token.space else "") + token.value
         else:
             joined.append(token)

@@ -7,7 +7,22 @@ from typing import NamedTuple
 
 from envs.grading.algebra import Undecided, equal_expressions, expand_signs, has_sign, matrix
 from envs.grading.expressions import plain_unit
-from envs.grading.nodes import Based, Braces, Call, Colon, Group, Listing, Matrix, NamedSet, Node, Quantity, Relation, SetOp, Words, symbols
+from envs.grading.nodes import (
+    Based,
+    Braces,
+    Call,
+    Colon,
+    Group,
+    Listing,
+    Matrix,
+    NamedSet,
+    Node,
+    Quantity,
+    Relation,
+    SetOp,
+    Words,
+    symbols,
+)
 from envs.grading.policy import Policy
 from envs.grading.quantities import equal_based, equal_colons, hoist, is_time, readings
 from envs.grading.relations import comparable_names, equal_relations, exact_part, named
@@ -43,7 +58,13 @@ def same(gold: Node, answer: Node, policy: Policy) -> Outcome:
 
 
 def _named(
-    gold: Node, gold_name: Node | None, gold_value: Node, answer: Node, answer_name: Node | None, answer_value: Node, policy: Policy
+    gold: Node,
+    gold_name: Node | None,
+    gold_value: Node,
+    answer: Node,
+    answer_name: Node | None,
+    answer_value: Node,
+    policy: Policy,
 ) -> Outcome:
     """`x = 5` against `5`, `x = 5` or an equation that says the same."""
     if gold_name is not None and answer_name is not None:
@@ -67,7 +88,10 @@ def _words_name(node: Node) -> bool:
 def _values(gold: Node, answer: Node, policy: Policy) -> Outcome:
     gold, answer = hoist(gold), hoist(answer)
     if isinstance(gold, Quantity) or isinstance(answer, Quantity):
-        outcomes = [same(a, b, policy) if not _angles(a, b) else _expressions(a, b, policy) for a, b in readings(gold, answer, policy)]
+        outcomes = [
+            same(a, b, policy) if not _angles(a, b) else _expressions(a, b, policy)
+            for a, b in readings(gold, answer, policy)
+        ]
         return Outcome(any(o.equal for o in outcomes), "unit")
     if has_sign(gold) or has_sign(answer):
         return _lists(_as_list(gold), _as_list(answer), policy)
@@ -101,7 +125,9 @@ def _expressions(gold: Node, answer: Node, policy: Policy) -> Outcome:
             split = plain_unit(other) if not symbols(number) else None
             if split is not None:
                 return same(number, split[0], policy)
-    return Outcome(equal_expressions(gold, answer, policy), "expression" if symbols(gold) or symbols(answer) else "number")
+    return Outcome(
+        equal_expressions(gold, answer, policy), "expression" if symbols(gold) or symbols(answer) else "number"
+    )
 
 
 def _colons(gold: Node, answer: Node, policy: Policy) -> Outcome:
@@ -152,7 +178,7 @@ def _sets(gold: Node, answer: Node, policy: Policy) -> Outcome:
 
 
 def _interval_like(node: Node) -> bool:
-    return is_set(node) or isinstance(node, Group) and len(node.items) == 2
+    return is_set(node) or (isinstance(node, Group) and len(node.items) == 2)
 
 
 def _finite(node: Node) -> tuple[Node, ...] | None:
@@ -178,7 +204,12 @@ def _groups(gold: Node, answer: Node, policy: Policy) -> Outcome:
     if isinstance(gold, Braces) and isinstance(answer, Braces):
         return Outcome(_unordered(gold.items, answer.items, policy, distinct=True), "set")
     for one, other in ((gold, answer), (answer, gold)):
-        if isinstance(one, Braces) and len(one.items) == 1 and policy.list_as_set and not isinstance(other, (Group, Braces)):
+        if (
+            isinstance(one, Braces)
+            and len(one.items) == 1
+            and policy.list_as_set
+            and not isinstance(other, (Group, Braces))
+        ):
             return same(one.items[0], other, policy)
     return Outcome(False, "a tuple or set against a value")
 

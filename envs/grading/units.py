@@ -90,7 +90,14 @@ Dimension = tuple[Fraction, tuple[tuple[str, int], ...]]
 
 def dimension(unit: str) -> Dimension | None:
     """(factor, ((dimension, power), ...)) of a unit's text such as `cm^2` or `kilometers per hour`; None if unknown."""
-    text = re.sub(r"[{}()\\]|\btext\b|\bmathrm\b", "", unit).replace("·", " ").replace("cdot", " ").replace("*", " ").strip().rstrip(".")
+    text = (
+        re.sub(r"[{}()\\]|\btext\b|\bmathrm\b", "", unit)
+        .replace("·", " ")
+        .replace("cdot", " ")
+        .replace("*", " ")
+        .strip()
+        .rstrip(".")
+    )
     factor = Fraction(1)
     powers: dict[str, int] = {}
     sign = pending = 1

@@ -10,12 +10,17 @@ from envs.grading.tokens import CONNECTIVES
 _WRAPPERS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed|operatorname)(?![a-zA-Z])\s*")
 _ARTICLES = re.compile(r"^(?:(?:it|this|that|the answer|answer|the result|they) (?:is|are) )?(?:(?:an|a|the) )?")
 _LETTER = re.compile(r"(?i:(?:option|choice|answer|answer is)[ :]*)?[(\[{]?\s*([A-Ja-j])\s*[)\]}]?\s*[.:]?")
-_LETTER_AND_MORE = re.compile(r"(?i:(?:option|choice)[ :]*)?(?:[(\[]\s*([A-J])\s*[)\]]|([A-J])\s*(?:\)|\.(?!\d)|:(?!\d)))(?:\s*[.:]?\s+|\s*[.:]\s*|(?=[\d$]))(?![\^_+*=/,;&)\]-]|and\b|or\b)(\S.*)", re.DOTALL)
+_LETTER_AND_MORE = re.compile(
+    r"(?i:(?:option|choice)[ :]*)?(?:[(\[]\s*([A-J])\s*[)\]]|([A-J])\s*(?:\)|\.(?!\d)"
+    r"|:(?!\d)))(?:\s*[.:]?\s+|\s*[.:]\s*|(?=[\d$]))(?![\^_+*=/,;&)\]-]|and\b|or\b)(\S.*)",
+    re.DOTALL,
+)
 
 _NUMBERS = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+            "fifteen sixteen seventeen"
         " eighteen nineteen twenty".split()
     )
 } | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100,
@@ -23,7 +28,8 @@ _NUMBERS = {
 _TENS = {"twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"}
 _EMPTY = {
     "no solution", "no solutions", "no real solution", "no real solutions", "there is no solution", "empty set",
-    "there are no solutions", "no such number", "no such x", "null set", "no real roots", "no answer", "has no solution",
+    "there are no solutions", "no such number", "no such x", "null set", "no real roots", "no answer",
+    "has no solution",
     "no such numbers exist", "no solution exists", "no solutions exist",
 }  # fmt: skip
 _REALS = {
@@ -68,7 +74,7 @@ def meaning(node: Words) -> Node:
 
 
 def letter(text: str) -> str | None:
-    """The letter of an answer that is one letter of multiple choice and nothing else: `C`, `(C)`, `C.`, `\\textbf{(C)}`."""
+    """The letter of an answer that is a letter of multiple choice and nothing else: `C`, `(C)`, `C.`, `\\text{(C)}`."""
     match = _LETTER.fullmatch(_unwrapped(text))
     return match.group(1) if match else None
 

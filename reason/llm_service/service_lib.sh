@@ -44,7 +44,8 @@ nth() { # INDEX WORD...: the word of that index, from the beginning again after 
 # The checks; nothing is started before all of them pass.
 
 check_python() {
-    command -v "$PYTHON" >/dev/null 2>&1 || fail "there is no $PYTHON: sh scripts/setup_env.sh makes .venv, or set PYTHON"
+    command -v "$PYTHON" >/dev/null 2>&1 ||
+        fail "there is no $PYTHON: sh scripts/setup_env.sh makes .venv, or set PYTHON"
     has_module fastchat torch transformers uvicorn ||
         fail "$PYTHON lacks fastchat, torch, transformers or uvicorn: sh scripts/setup_env.sh installs them"
 }
@@ -52,11 +53,11 @@ check_python() {
 check_model() { # VARIABLE NAME
     [ -n "$2" ] || fail "$1 is empty: it names a model"
     [ -z "$MODEL_BASE" ] || [ -d "$(model_path "$2")" ] ||
-        fail "no model at $(model_path "$2") ($1): set MODEL_BASE to the folder that holds $2, or empty to take it from the hub"
+        fail "no model at $(model_path "$2") ($1): set MODEL_BASE to the folder of $2, or empty to take it from the hub"
 }
 
 check_port() { # VARIABLE PORT
-    "$PYTHON" - "$HOST_ADDR" "$2" <<'EOF' || fail "port $2 of $HOST_ADDR is taken or cannot be used: sh reason/llm_service/stop_service.sh ends our services, or set $1"
+    "$PYTHON" - "$HOST_ADDR" "$2" <<'EOF' && return
 import socket, sys
 host, port = sys.argv[1], int(sys.argv[2])
 with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
@@ -66,6 +67,7 @@ with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
     except (OSError, OverflowError):
         sys.exit(1)
 EOF
+    fail "port $2 of $HOST_ADDR is taken or cannot be used: stop_service.sh ends our services, or set $1"
 }
 
 choose_engine() {
@@ -120,7 +122,7 @@ gpu_share() { # GPU: how much of it a vLLM worker may take
     awk "BEGIN {printf \"%.2f\", 0.9 / $sharers}"
 }
 
-cores_of() { # WORKER: its cores, as 0,1,2; the cores are dealt out evenly, at most MAX_CORES each; empty: too few of them
+cores_of() { # WORKER: its cores, as 0,1,2, of an even share, at most MAX_CORES; empty: fewer cores than workers
     "$PYTHON" - "$1" "$((NUM_LM_WORKER + NUM_RM_WORKER))" "$MAX_CORES" <<'EOF'
 import os, sys
 worker, workers, most = map(int, sys.argv[1:])
@@ -131,14 +133,14 @@ print(*cores[first : first + (min(share, most) if most else share)], sep=",")
 EOF
 }
 
-# Processes: windows of a tmux session, or plain background processes. Each has NAME.sh, NAME.log and NAME.pid in LOGDIR.
+# Processes: windows of a tmux session, or plain background processes. Each has NAME.sh, .log and .pid in LOGDIR.
 
 quoted() { # TEXT: for another shell to read
     printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
 }
 
 exports() { # what decides how models run: a tmux server hands on the environment that it was started in, not ours
-    env | grep -E '^(PATH|LD_[A-Z_]*|(HF|HUGGINGFACE|TRANSFORMERS|TORCH|CUDA|NCCL|VLLM|FASTCHAT|OMP|KMP|MKL)_[A-Z0-9_]*)=' |
+    env | grep -E '^(PATH|(LD|HF|HUGGINGFACE|TRANSFORMERS|TORCH|CUDA|NCCL|VLLM|FASTCHAT|OMP|KMP|MKL)_[A-Z0-9_]*)=' |
         while IFS= read -r line; do printf 'export %s=%s\n' "${line%%=*}" "$(quoted "${line#*=}")"; done
 }
 
@@ -175,12 +177,12 @@ launch_worker() { # NAME NUMBER MODULE MODEL GPU ARGUMENTS...
         set -- env "CUDA_VISIBLE_DEVICES=$gpu" "$@"
     else
         cores=$(cores_of "$number")
-        threads=$(echo "${cores:-0}" | tr ',' '\n' | wc -l)
+        threads=$(echo "${cores:-0}" | tr ',' '\n' | wc -l | tr -d ' ')
         if [ "$module" = vllm_worker ]; then # binds its threads itself
-            [ -z "$cores" ] || [ -n "${VLLM_CPU_OMP_THREADS_BIND:-}" ] || set -- env "VLLM_CPU_OMP_THREADS_BIND=$cores" "$@"
+            [ -z "$cores" ] || set -- env "VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-$cores}" "$@"
         else
             [ "$threads" -lt 2 ] || ! command -v taskset >/dev/null 2>&1 || set -- taskset -c "$cores" "$@"
-            set -- env "OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads))}" "$@"
+            set -- env "OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads}" "$@"
         fi
     fi
     launch "$name" env "PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 "$@"
@@ -200,7 +202,7 @@ start_services() {
     TMUX_IS=yes
     command -v tmux >/dev/null 2>&1 || TMUX_IS=no
     if [ "$TMUX_IS" = yes ] && tmux has-session -t "=$SESSION" 2>/dev/null; then
-        fail "the tmux session $SESSION exists: SESSION=$SESSION sh reason/llm_service/stop_service.sh ends it, or set SESSION"
+        fail "the tmux session $SESSION exists: stop_service.sh ends it, or set SESSION"
     fi
     check_port CONTROLLER_PORT "$CONTROLLER_PORT"
     workers=$((NUM_LM_WORKER + NUM_RM_WORKER))
@@ -244,7 +246,8 @@ start_services() {
         gpu=
         [ "$GPUS" -eq 0 ] || gpu=$(nth "$i" $RM_GPUS)
         set -- $RM_ARGS
-        launch_worker "value_worker_$i" $((NUM_LM_WORKER + i)) reward_model_worker "$(model_path "$VALUE_MODEL_NAME")" "$gpu" "$@"
+        launch_worker "value_worker_$i" $((NUM_LM_WORKER + i)) reward_model_worker \
+            "$(model_path "$VALUE_MODEL_NAME")" "$gpu" "$@"
         i=$((i + 1))
     done
 

@@ -1,7 +1,8 @@
 """Wait until the services answer: `python -m reason.llm_service.wait_ready --models NAME NAME --workers N`.
 
 Ready: the controller lists every model, and N of its workers answer it. With `--logs FOLDER`, a process whose pid
-file stands there and that has ended is reported with the last lines of its log, at once. Exit status 0 when ready, 1 otherwise.
+file stands there and that has ended is reported with the last lines of its log, at once. Exit status 0 when ready,
+1 otherwise.
 """
 
 from __future__ import annotations

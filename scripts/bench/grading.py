@@ -1,9 +1,9 @@
-"""Our grader beside Math-Verify on the same pairs, in the same run. `python scripts/bench/grading.py --pairs FILE.jsonl`
+"""Our grader beside Math-Verify on the same pairs. `python scripts/bench/grading.py --pairs FILE.jsonl`
 
 One grading process each, started and warmed up before the clock; the pairs alternate between the graders, so that noise
 meets both. Seconds are wall-clock seconds in the parent, from the pair to the verdict, with what each does to find the
-answers in a text. FILE has rows as `python -m envs.grading` reads them, with `expected`; rows marked `disputed` are left
-out. Without --pairs the hand-worked cases of the tests are used.
+answers in a text. FILE has rows as `python -m envs.grading` reads them, with `expected`; rows marked `disputed` are
+left out. Without --pairs the hand-worked cases of the tests are used.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def measure(pairs: list[Row]) -> list[Row]:
     """One row a grader."""
     pools = {
         "openr": GradingPool(processes=1, standby=0),
-        "math-verify": GradingPool(processes=1, standby=0, limit=MATH_VERIFY_LIMIT, memory_mib=4096, worker=MATH_VERIFY),
+        "math-verify": GradingPool(
+            processes=1, standby=0, limit=MATH_VERIFY_LIMIT, memory_mib=4096, worker=MATH_VERIFY
+        ),
     }
     judges: dict[str, Callable[[Row], bool | None]] = {
         "openr": lambda pair: ours(pools["openr"], pair),

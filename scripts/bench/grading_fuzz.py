@@ -1,7 +1,7 @@
 """Mutated answers against the grader. `python scripts/bench/grading_fuzz.py [--count 20000] [--seed 0] [--golds FILE]`
 
-Half of the mutations keep the meaning (spacing, delimiters, fonts, LaTeX synonyms, Unicode, separators): the verdict must
-stay "equal". The others break the text in any way, up to bombs and binary: there must be an answer in time and no
+Half of the mutations keep the meaning (spacing, delimiters, fonts, LaTeX synonyms, Unicode, separators): the verdict
+must stay "equal". The others break the text in any way, up to bombs and binary: there must be an answer in time and no
 exception. FILE is a JSONL file with an `answer` field in each row; without it the golds of the tests' cases are used.
 """
 
@@ -64,7 +64,9 @@ KEEPING: dict[str, Mutation] = {
     "space": lambda t, r: at_boundary(t, r, r.choice([" ", "  ", "\n", "\t", "\u00a0", "\u2009"])),
     "latex space": lambda t, r: at_boundary(t, r, r.choice(["\\,", "\\;", "\\!", "\\: ", "\\ ", "~"])),
     "invisible": lambda t, r: at_boundary(t, r, r.choice(["\u200b", "\ufeff", "\u202a", "\u2060", "\u200e"])),
-    "around": lambda t, r: r.choice(["$%s$", "\\(%s\\)", "\\[%s\\]", "$$%s$$", " %s ", "%s.", "$%s.$", "\\boxed{%s}", "{%s}"]) % t,
+    "around": lambda t, r: (
+        r.choice(["$%s$", "\\(%s\\)", "\\[%s\\]", "$$%s$$", " %s ", "%s.", "$%s.$", "\\boxed{%s}", "{%s}"]) % t
+    ),
     "display": lambda t, r: "\\displaystyle " + t,
     "frac": lambda t, r: re.sub(r"\\[dt]?frac(?![a-z])", lambda m: r.choice([r"\frac", r"\dfrac", r"\tfrac"]), t),
     "left right": lambda t, r: re.sub(r"(?<![\\\]\[(])\(([^()\[\]]*)\)", r"\\left(\1\\right)", t, count=1),
@@ -80,21 +82,57 @@ KEEPING: dict[str, Mutation] = {
     "zero": lambda t, r: f"{t}.0" if re.fullmatch(r"-?\d+", t) else t,
     "plus": lambda t, r: f"+{t}" if re.fullmatch(r"[1-9]\d*", t) else t,
     "braces": lambda t, r: re.sub(r"\^(\d)(?!\d)", r"^{\1}", t),
-    "text": lambda t, r: re.sub(r"\\text(?![a-z])", lambda m: r.choice([r"\mbox", r"\textrm", r"\mathrm", r"\textbf"]), t),
+    "text": lambda t, r: re.sub(
+        r"\\text(?![a-z])", lambda m: r.choice([r"\mbox", r"\textrm", r"\mathrm", r"\textbf"]), t
+    ),
     "name": lambda t, r: f"x = {t}" if re.fullmatch(r"-?\d+|\\frac\{\d+\}\{\d+\}", t) else t,
     "double escape": lambda t, r: t if "begin" in t else re.sub(r"\\(?=[a-zA-Z])", r"\\\\", t),
-}  # fmt: skip
+}
 
 _ALPHABET = "0123456789+-*/^_=<>(){}[]|\\,.;:!%$&'\" abcxyzABC\n\x00\u202e\u200b\u0301\U0001d7d8√∞²½−£中\ud800"
 BOMBS = [
-    "9^{9^{9^{9}}}", "10^{10^{10}}", "(((10!)!)!)!", "\\binom{10^9}{5\\cdot 10^8}", "\\sum_{k=1}^{10^{12}} k^k", "(" * 4000,
-    "{" * 4000 + "}" * 4000, "\\frac{1}{" * 300 + "2" + "}" * 300, "\\sqrt{" * 200 + "2" + "}" * 200, "9" * 50_000, "1" * 4000,
-    "x^" * 1500 + "2", "-" * 4000 + "1", "2^{-10^{30}}", "1/0", "0^0", "0^{-1}", "\\int_0^1 \\frac{1}{x} dx", "\\tan(10^{50})",
-    "\\sum_{n=1}^{\\infty} \\frac{1}{n}", "\\prod_{k=1}^{900} (k!)", "__import__('os').system('true')", "1e999999999", "|" * 999,
-    "\\begin{pmatrix}" + "1 & " * 2000 + "1\\end{pmatrix}", "a" * 60_000, ",".join(map(str, range(900))), "\\lim_{x\\to 0} \\sin(1/x)",
-    "e^{e^{e^{e^{9}}}}", "\\log(\\log(\\log(2)))", "1000000!", "\\{" * 900, "((x+1)^{99}+y)^{99}", "\\gcd(10^{5000}, 3^{9999})",
-    "\\begin{cases}" * 200, "\\text{" * 500, "1:" * 700 + "1", "\\pm" * 60 + "1", "5!" * 300, "0.(" + "3" * 3000 + ")", "\\\\" * 3000,
-]  # fmt: skip
+    "9^{9^{9^{9}}}",
+    "10^{10^{10}}",
+    "(((10!)!)!)!",
+    "\\binom{10^9}{5\\cdot 10^8}",
+    "\\sum_{k=1}^{10^{12}} k^k",
+    "(" * 4000,
+    "{" * 4000 + "}" * 4000,
+    "\\frac{1}{" * 300 + "2" + "}" * 300,
+    "\\sqrt{" * 200 + "2" + "}" * 200,
+    "9" * 50_000,
+    "1" * 4000,
+    "x^" * 1500 + "2",
+    "-" * 4000 + "1",
+    "2^{-10^{30}}",
+    "1/0",
+    "0^0",
+    "0^{-1}",
+    "\\int_0^1 \\frac{1}{x} dx",
+    "\\tan(10^{50})",
+    "\\sum_{n=1}^{\\infty} \\frac{1}{n}",
+    "\\prod_{k=1}^{900} (k!)",
+    "__import__('os').system('true')",
+    "1e999999999",
+    "|" * 999,
+    "\\begin{pmatrix}" + "1 & " * 2000 + "1\\end{pmatrix}",
+    "a" * 60_000,
+    ",".join(map(str, range(900))),
+    "\\lim_{x\\to 0} \\sin(1/x)",
+    "e^{e^{e^{e^{9}}}}",
+    "\\log(\\log(\\log(2)))",
+    "1000000!",
+    "\\{" * 900,
+    "((x+1)^{99}+y)^{99}",
+    "\\gcd(10^{5000}, 3^{9999})",
+    "\\begin{cases}" * 200,
+    "\\text{" * 500,
+    "1:" * 700 + "1",
+    "\\pm" * 60 + "1",
+    "5!" * 300,
+    "0.(" + "3" * 3000 + ")",
+    "\\\\" * 3000,
+]
 
 
 def cut(text: str, rng: random.Random) -> str:
@@ -114,14 +152,16 @@ BREAKING: dict[str, Mutation] = {
     "inserted": inserted,
     "several": lambda t, r: inserted(cut(inserted(t, r), r), r),
     "repeated": lambda t, r: (t or "1") * r.choice([2, 3, 50, 2000]),
-    "nested": lambda t, r: r.choice(["(%s)", "{%s}", "\\sqrt{%s}", "\\frac{%s}{%s}", "%s^{%s}", "(%s)!", "|%s|"]).replace("%s", t),
+    "nested": lambda t, r: r.choice(
+        ["(%s)", "{%s}", "\\sqrt{%s}", "\\frac{%s}{%s}", "%s^{%s}", "(%s)!", "|%s|"]
+    ).replace("%s", t),
     "tower": lambda t, r: "^".join(f"{{{t}}}" for _ in range(r.randrange(2, 6))),
     "shuffled": lambda t, r: "".join(r.sample(t, len(t))),
     "noise": lambda t, r: "".join(r.choice(_ALPHABET) for _ in range(r.randrange(1, 80))),
     "bomb": lambda t, r: r.choice(BOMBS),
     "bombed": lambda t, r: r.choice(["%s + %s", "\\frac{%s}{%s}", "(%s, %s)"]) % (t, r.choice(BOMBS)),
     "binary": lambda t, r: bytes(r.randrange(256) for _ in range(60)).decode("latin-1"),
-}  # fmt: skip
+}
 
 
 def main() -> int:
@@ -175,7 +215,7 @@ def fuzz(golds: list[str], count: int, seed: int) -> dict[str, Any]:
         totals["exceptions"] += reply["path"] == "error"
         totals["hangs"] += seconds > pool.limit + SLACK
         totals["undecided"] += reply["equal"] is None
-        if reply["path"] == "error" or seconds > pool.limit + SLACK:
+        if reply["path"] == "error" or "killed" in reply["reason"] or seconds > pool.limit + SLACK:
             print(f"{name}: {gold!r} {answer[:200]!r}: {reply} after {seconds:.2f} s")
         if name in KEEPING:
             totals["keeping"] += 1

@@ -38,7 +38,7 @@ def corrupt(node: Op, after: Expr, path: Path, rng: random.Random) -> tuple[str,
     places = list(numbers(after))
     place, old = rng.choice(places) if len(places) > 1 and rng.random() < 0.6 else (path, subtree(after, path))
     assert isinstance(old, int)
-    wrong = max(2, old + rng.choice([-30, -20, -10, -3, -2, -1, 1, 2, 3, 10, 20, 30]))
+    wrong = old + rng.choice([d for d in (-30, -20, -10, -3, -2, -1, 1, 2, 3, 10, 20, 30) if old + d >= 2])
     value = wrong if place == path else subtree(after, path)
     return f"{node.left} {node.op} {node.right} = {value}", replace(after, place, wrong)
 

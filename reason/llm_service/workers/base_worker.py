@@ -51,7 +51,11 @@ class WorkerError(Exception):
     """A request cannot be answered. Becomes the reply `{"error_code", "text", "error": {...}}`."""
 
     def __init__(
-        self, message: str, type: str = "BadRequest", code: int = ErrorCode.VALIDATION_TYPE_ERROR, retryable: bool = False
+        self,
+        message: str,
+        type: str = "BadRequest",
+        code: int = ErrorCode.VALIDATION_TYPE_ERROR,
+        retryable: bool = False,
     ) -> None:
         super().__init__(message)
         self.type, self.code, self.retryable = type, int(code), retryable

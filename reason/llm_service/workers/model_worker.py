@@ -99,10 +99,12 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="model_worker", description=__doc__)
     common_arguments(parser, concurrency=1024)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="default: float32 on a CPU, bfloat16 on a GPU")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"],
+                        help="default: float32 on a CPU, bfloat16 on a GPU")  # fmt: skip
     parser.add_argument("--max-model-len", type=int, help="context; default: the model's")
     parser.add_argument("--max-num-seqs", type=int, default=256, help="samples in a forward pass")
-    parser.add_argument("--kv-cache-gib", type=float, help="memory for keys and values; default: 4, or 0.8 of a GPU's free memory")
+    parser.add_argument("--kv-cache-gib", type=float,
+                        help="memory for keys and values; default: 4, or 0.8 of a GPU's free memory")  # fmt: skip
     return parser
 
 

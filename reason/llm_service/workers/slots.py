@@ -26,7 +26,9 @@ def attend(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of query [batch, heads, t, dim] over key, value [batch, kv heads, length, dim]; out [batch, t, heads, dim].
+    """Attention of query [batch, heads, t, dim] over key, value [batch, kv heads, length, dim].
+
+    Returns [batch, t, heads, dim], and no weights.
 
     A single new token reads its row under `attention_mask` [batch, 1, 1, length] (added); the query heads that share
     a key head are taken as if they were positions, so that keys are not copied. Several tokens are a causal prefill.
@@ -97,7 +99,7 @@ class Slots(Cache):
         self.keys[:, target, :, :length] = self.keys[:, source, :, :length]
         self.values[:, target, :, :length] = self.values[:, source, :, :length]
 
-    def at(self, positions: torch.Tensor, length: int) -> "Slots":
+    def at(self, positions: torch.Tensor, length: int) -> Slots:
         """Where the next forward pass writes: row i at positions[i]; it reads `length` tokens. Returns itself."""
         self.positions, self.length = positions, length
         self.rows = torch.arange(len(positions), device=positions.device)
@@ -108,7 +110,7 @@ class Slots(Cache):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store key, value [batch, kv heads, 1, dim] of the new token; give all of these rows [batch, kv heads, length, dim]."""
+        """Store key, value [batch, kv heads, 1, dim] of the new token; give the rows [batch, kv heads, length, dim]."""
         keys, values = self.keys[layer_idx], self.values[layer_idx]
         keys[self.rows, :, self.positions] = key_states[:, :, 0]
         values[self.rows, :, self.positions] = value_states[:, :, 0]

@@ -20,7 +20,7 @@ from fastchat.constants import ErrorCode
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from reason.llm_service.workers.base_worker import WorkerError
-from reason.llm_service.workers.generation import GenerateRequest, Generated, cut_at_stop, decode_continuation, finished
+from reason.llm_service.workers.generation import Generated, GenerateRequest, cut_at_stop, decode_continuation, finished
 from reason.llm_service.workers.sampling import draw, uniforms
 from reason.llm_service.workers.slots import CHUNK, Slots, round_up
 
@@ -69,7 +69,12 @@ class Engine:
     """The engine of one model; its methods are for the event loop, those with an underscore for its thread."""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, end_ids: set[int], max_rows: int, kv_bytes: int
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        end_ids: set[int],
+        max_rows: int,
+        kv_bytes: int,
     ) -> None:
         self.model, self.tokenizer, self.end_ids = model, tokenizer, end_ids
         self.max_rows, self.kv_bytes = max_rows, kv_bytes

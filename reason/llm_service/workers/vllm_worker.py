@@ -27,8 +27,8 @@ from reason.llm_service.workers.base_worker import (
     with_template,
 )
 from reason.llm_service.workers.generation import (
-    GenerateRequest,
     Generated,
+    GenerateRequest,
     decode_continuation,
     encode_prompt,
     finished,
@@ -64,8 +64,8 @@ def engine_args(args: argparse.Namespace) -> AsyncEngineArgs:
     Log-probabilities are of the distribution sampled from. On a CPU: float32, so that a sample does not depend on its
     batch; no chunked prefill, which kills seeded requests, hence room for a whole context in a batch.
     """
+    args.model = args.model_path  # vLLM looks its default model up at once where the hub is off
     engine = AsyncEngineArgs.from_cli_args(args)
-    engine.model = args.model_path
     engine.tensor_parallel_size = args.num_gpus or engine.tensor_parallel_size
     engine.logprobs_mode = "processed_logprobs"
     engine.disable_log_stats = True
@@ -130,13 +130,13 @@ class VLLMWorker(Worker):
 
     async def _outputs(
         self, request: GenerateRequest, seed: int, kind: RequestOutputKind
-    ) -> AsyncIterator["RequestOutput"]:
+    ) -> AsyncIterator[RequestOutput]:
         prompt = TokensPrompt(prompt_token_ids=request.prompt_ids)
         sampling = self._sampling(request, seed, kind)
         async for output in self.llm.generate(prompt, sampling, str(next(self.numbers))):
             yield output
 
-    def _generated(self, request: GenerateRequest, output: "RequestOutput") -> Generated:
+    def _generated(self, request: GenerateRequest, output: RequestOutput) -> Generated:
         """The finished sample of vLLM's output. Raises WorkerError."""
         sample = output.outputs[0]
         if sample.finish_reason not in ("stop", "length"):

@@ -19,7 +19,9 @@ ORIENTED = {"base", "choice"}  # what the gold may leave out, the answer may not
 
 @pytest.mark.parametrize("kind", EQUAL)
 def test_equal_pairs(kind):
-    wrong = [(gold, answer, compare(gold, answer)) for gold, answer in EQUAL[kind] if compare(gold, answer).equal is not True]
+    wrong = [
+        (gold, answer, compare(gold, answer)) for gold, answer in EQUAL[kind] if compare(gold, answer).equal is not True
+    ]
     assert not wrong
 
 
@@ -37,8 +39,29 @@ def test_either_side_may_be_the_gold(kind):
 
 def test_golds_of_different_kinds_are_different():
     """No gold of a class of numbers equals one of another value."""
-    values = ["42", "\\frac{3}{4}", "2.5", "2\\sqrt{3}", "12\\pi", "1+2i", "(1,2)", "[0,1)", "\\{1,2\\}", "x>2", "y=2x",
-              "x^2+1", "\\text{yes}", "45^\\circ", "4:15", "1101_2", "\\pm 3", "\\emptyset", "\\mathbb{R}", "C", "\\infty"]  # fmt: skip
+    values = [
+        "42",
+        "\\frac{3}{4}",
+        "2.5",
+        "2\\sqrt{3}",
+        "12\\pi",
+        "1+2i",
+        "(1,2)",
+        "[0,1)",
+        "\\{1,2\\}",
+        "x>2",
+        "y=2x",
+        "x^2+1",
+        "\\text{yes}",
+        "45^\\circ",
+        "4:15",
+        "1101_2",
+        "\\pm 3",
+        "\\emptyset",
+        "\\mathbb{R}",
+        "C",
+        "\\infty",
+    ]
     assert [(a, b) for a in values for b in values if a != b and compare(a, b).equal] == []
 
 
@@ -100,10 +123,47 @@ ANSWERS = st.one_of(
 ANY_TEXT = st.one_of(
     st.text(max_size=60),
     st.text(alphabet=string.digits + "+-*/^_=<>(){}[]|\\,.:!%$ xyiepi", max_size=60),
-    st.lists(st.sampled_from(["\\frac", "\\sqrt", "{", "}", "(", ")", "^", "_", "2", "x", "\\text{cm}", ",", "=", "\\cup",
-                              "[", "]", "\\{", "\\}", "\\pm", "!", "\\begin{pmatrix}", "\\end{pmatrix}", "&", "\\\\", "|",
-                              "\\sum_{k=1}^", "\\int", "\\log", "%", "10^9", "\\infty", ":", "\\in"]), max_size=15).map("".join),
-)  # fmt: skip
+    st.lists(
+        st.sampled_from(
+            [
+                "\\frac",
+                "\\sqrt",
+                "{",
+                "}",
+                "(",
+                ")",
+                "^",
+                "_",
+                "2",
+                "x",
+                "\\text{cm}",
+                ",",
+                "=",
+                "\\cup",
+                "[",
+                "]",
+                "\\{",
+                "\\}",
+                "\\pm",
+                "!",
+                "\\begin{pmatrix}",
+                "\\end{pmatrix}",
+                "&",
+                "\\\\",
+                "|",
+                "\\sum_{k=1}^",
+                "\\int",
+                "\\log",
+                "%",
+                "10^9",
+                "\\infty",
+                ":",
+                "\\in",
+            ]
+        ),
+        max_size=15,
+    ).map("".join),
+)
 
 
 @given(ANSWERS)
@@ -119,7 +179,11 @@ def test_equality_is_symmetric(first, second):
     assert compare(first, second).equal == compare(second, first).equal
 
 
-@given(FORMULAS, st.sampled_from(["+", "-", "(", ")", "\\cdot", "^"]), st.sampled_from([" ", "  ", "\\,", "\\;", "\n", "~"]))
+@given(
+    FORMULAS,
+    st.sampled_from(["+", "-", "(", ")", "\\cdot", "^"]),
+    st.sampled_from([" ", "  ", "\\,", "\\;", "\n", "~"]),
+)
 @settings(deadline=None)
 def test_spacing_changes_nothing(formula, sign, space):
     spaced = formula.replace(sign, f"{space}{sign}") if sign != "^" else formula.replace("^", "^ ")
@@ -129,8 +193,17 @@ def test_spacing_changes_nothing(formula, sign, space):
 @given(FORMULAS)
 @settings(deadline=None)
 def test_latex_synonyms_change_nothing(formula):
-    for old, new in [("\\frac", "\\dfrac"), ("\\frac", "\\tfrac"), ("\\cdot", "\\times"), ("\\cdot", "*"), ("(", "\\left("),
-                     ("-", "\u2212"), ("\\pi", "π"), ("^{2}", "²"), ("\\cdot", "")]:  # fmt: skip
+    for old, new in [
+        ("\\frac", "\\dfrac"),
+        ("\\frac", "\\tfrac"),
+        ("\\cdot", "\\times"),
+        ("\\cdot", "*"),
+        ("(", "\\left("),
+        ("-", "\u2212"),
+        ("\\pi", "π"),
+        ("^{2}", "²"),
+        ("\\cdot", ""),
+    ]:
         other = formula.replace(old, new)
         if old == "(":
             other = other.replace(")", "\\right)")
@@ -168,16 +241,48 @@ def test_no_text_raises_or_hangs(gold, answer):
 @pytest.mark.parametrize(
     "answer",
     [
-        "9^{9^{9^{9}}}", "10^{10^{10}}", "(((10!)!)!)!", "1000000!", "\\binom{10^9}{5\\cdot10^8}", "\\sum_{k=1}^{10^{12}} k",
-        "(" * 5000, "{" * 3000 + "}" * 3000, "\\sqrt{" * 500 + "2" + "}" * 500, "9" * 100_000, "x^" * 1500 + "2", "-" * 4000 + "1",
-        "2^{-10^{30}}", "1/0", "0^0", "\\frac{1}{0}", "\\tan(\\pi/2)", "e^{e^{e^{e^9}}}", "1e999999999", "|" * 999, "\\log 0",
-        "__import__('time').sleep(9)", "\\boxed{__import__('time').sleep(9)}", "exec('x=1')", "lambda: 0", "\x00" * 100,
-        "\ud800", "\U0001d7d8" * 999, "\\begin{pmatrix}" * 200, "\\begin{pmatrix}" + "1&" * 1500 + "1\\end{pmatrix}",
-        "a" * 10_000_000, ",".join(map(str, range(1000))), "\\pm" * 50 + "1", "\\int_0^1 \\frac{1}{x} dx", "1:" * 900 + "1",
-        "\\sum_{n=1}^{\\infty} n", "\\lim_{x\\to0} \\sin(1/x)", "((((x+1)^{99}+1)^{99}+1)^{99}+1)^{99}", "\\gcd(10^{9999},3)",
+        "9^{9^{9^{9}}}",
+        "10^{10^{10}}",
+        "(((10!)!)!)!",
+        "1000000!",
+        "\\binom{10^9}{5\\cdot10^8}",
+        "\\sum_{k=1}^{10^{12}} k",
+        "(" * 5000,
+        "{" * 3000 + "}" * 3000,
+        "\\sqrt{" * 500 + "2" + "}" * 500,
+        "9" * 100_000,
+        "x^" * 1500 + "2",
+        "-" * 4000 + "1",
+        "2^{-10^{30}}",
+        "1/0",
+        "0^0",
+        "\\frac{1}{0}",
+        "\\tan(\\pi/2)",
+        "e^{e^{e^{e^9}}}",
+        "1e999999999",
+        "|" * 999,
+        "\\log 0",
+        "__import__('time').sleep(9)",
+        "\\boxed{__import__('time').sleep(9)}",
+        "exec('x=1')",
+        "lambda: 0",
+        "\x00" * 100,
+        "\ud800",
+        "\U0001d7d8" * 999,
+        "\\begin{pmatrix}" * 200,
+        "\\begin{pmatrix}" + "1&" * 1500 + "1\\end{pmatrix}",
+        "a" * 10_000_000,
+        ",".join(map(str, range(1000))),
+        "\\pm" * 50 + "1",
+        "\\int_0^1 \\frac{1}{x} dx",
+        "1:" * 900 + "1",
+        "\\sum_{n=1}^{\\infty} n",
+        "\\lim_{x\\to0} \\sin(1/x)",
+        "((((x+1)^{99}+1)^{99}+1)^{99}+1)^{99}",
+        "\\gcd(10^{9999},3)",
     ],
     ids=lambda answer: answer[:20].encode("unicode_escape").decode().replace("\\", "/"),
-)  # fmt: skip
+)
 def test_hostile_answers_are_judged_in_time(answer):
     for gold in ("42", "x+1", "[0,1)", "\\{1,2\\}", "\\text{yes}", answer + "+1"):
         started = time.process_time()

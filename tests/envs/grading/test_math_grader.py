@@ -70,7 +70,14 @@ def test_a_grading_process_loads_nothing_heavy():
 ROWS = [
     {"id": 1, "kind": "equiv", "gold": "\\frac{1}{2}", "pred": "0.5", "expected": True},
     {"id": 2, "kind": "equiv", "gold": "[0,1)", "pred": "(0,1)", "expected": False},
-    {"id": 3, "kind": "equiv", "gold": "$x=3$", "pred": "So the answer is \\boxed{3}.", "form": "text", "expected": True},
+    {
+        "id": 3,
+        "kind": "equiv",
+        "gold": "$x=3$",
+        "pred": "So the answer is \\boxed{3}.",
+        "form": "text",
+        "expected": True,
+    },
     {"id": 4, "kind": "equiv", "gold": "7", "pred": "I give up on this long and difficult problem.", "form": "text"},
     {"id": 5, "kind": "equiv", "gold": "7", "pred": "9^{9^{9^{9}}}", "expected": False},
     {"id": 6, "kind": "extract", "pred": "The answer is 12.", "expected": "12"},

@@ -236,7 +236,8 @@ def test_a_worker_that_dies_is_reported_and_the_rest_is_stopped(policy: Path, tm
     (broken / "model.safetensors").write_bytes(b"nothing")
     port = str(free_port())
     done = run_script("create_service_tiny.sh", tmp_path, MODEL_BASE=str(tmp_path), POLICY_MODEL_NAME="broken",
-                      NUM_RM_WORKER="0", ENGINE="transformers", CONTROLLER_PORT=port, LM_ARGS="--device cpu")  # fmt: skip
+                      NUM_RM_WORKER="0", ENGINE="transformers", LM_ARGS="--device cpu", CONTROLLER_PORT=port,
+                      )  # fmt: skip
     assert done.returncode == 1
     assert "policy_worker_0 has ended" in done.stderr
     assert "cannot be loaded" in done.stderr

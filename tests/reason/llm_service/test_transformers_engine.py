@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from typing import Any
 
@@ -24,10 +25,15 @@ def requested(engine: Engine, **params: Any) -> GenerateRequest:
     return read_request(params, engine.tokenizer, 512, engine.vocabulary)
 
 
+def range_of(first: int) -> list[int]:
+    """Four seeds."""
+    return list(range(first, first + 4))
+
+
 def mixed(engine: Engine) -> list[GenerateRequest]:
     """128 samples of 32 prompts, with every kind of sampling."""
     return [
-        requested(engine, prompt=prompt, seeds=[4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3], max_new_tokens=40, **SAMPLING[i % 4])
+        requested(engine, prompt=prompt, seeds=range_of(4 * i), max_new_tokens=40, **SAMPLING[i % 4])
         for i, prompt in enumerate(PROMPTS)
     ]
 
@@ -38,8 +44,7 @@ async def test_a_sample_does_not_depend_on_its_batch(engine: Engine) -> None:
     together = await asyncio.gather(*map(engine.generate, requests))
     for request, samples in list(zip(requests, together))[:8]:
         assert await engine.generate(request) == samples
-        alone = [requested(engine, prompt=request.prompt, seeds=[seed], max_new_tokens=40, temperature=request.temperature,
-                           top_p=request.top_p, top_k=request.top_k) for seed in request.seeds]  # fmt: skip
+        alone = [dataclasses.replace(request, seeds=[seed]) for seed in request.seeds]
         assert [(await engine.generate(one))[0] for one in alone] == samples
     assert len({sample.text for samples in together for sample in samples}) > 90
 
@@ -86,7 +91,8 @@ async def test_stop_texts_cut_at_their_first_occurrence(engine: Engine) -> None:
             first = whole.text.index(stop)
             for include in (True, False):
                 params = {"stop": [stop, "never there"], "include_stop_str_in_output": include}
-                (cut,) = await engine.generate(requested(engine, prompt=request.prompt, seed=9, max_new_tokens=60, **params))
+                params |= {"prompt": request.prompt, "seed": 9, "max_new_tokens": 60}
+                (cut,) = await engine.generate(requested(engine, **params))
                 assert cut.text == whole.text[: first + length * include]
                 assert cut.finish_reason == "stop"
                 assert cut.token_ids == whole.token_ids[: len(cut.token_ids)]

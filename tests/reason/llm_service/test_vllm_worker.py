@@ -77,7 +77,7 @@ async def test_samples_depend_on_their_seed_alone(worker) -> None:
     address, _ = worker
     sampling = [{"temperature": 0}, {"temperature": 0.7, "top_p": 0.9}, {"top_k": 20}, {}]
     requests = [
-        {"prompt": f"{i} + {i * i}\n", "n": 4, "seeds": [2**64 - i, i, i + 1, 99], "max_new_tokens": 12, **sampling[i % 4]}
+        {"prompt": f"{i} + {i * i}\n", "seeds": [2**64 - i, i, i + 1, 99], "max_new_tokens": 12, **sampling[i % 4]}
         for i in range(1, 17)
     ]
     together = await ask(address, *requests)
