@@ -258,5 +258,7 @@ start_services() {
     echo "Starting $* with $ENGINE, logs in $LOGDIR, $place"
     "$PYTHON" -m reason.llm_service.wait_ready --controller-address "$CONTROLLER_ADDR" --models "$@" \
         --workers "$workers" --timeout "$READY_SECONDS" --logs "$LOGDIR"
-    echo "Controller: $CONTROLLER_ADDR. Stop with: sh reason/llm_service/stop_service.sh"
+    stop="sh reason/llm_service/stop_service.sh"
+    [ "$SESSION $LOGDIR" = "FastChat logs_fastchat" ] || stop="SESSION=$SESSION LOGDIR=$LOGDIR $stop"
+    echo "Controller: $CONTROLLER_ADDR. Stop with: $stop"
 }
