@@ -28,6 +28,7 @@ class Node:
     num_tokens: int = 0  # of this step
     finish_reason: str | None = None  # "stop" or "length" once finished
     score: float = 0.0  # the PRM's score of this step; 0 without a PRM
+    scored: bool = False
     draws: int = 0  # times this node was expanded
     samples: int = 0  # continuations drawn here in total
     count: int = 1  # how many of the parent's samples were this step
@@ -125,7 +126,8 @@ class SearchTree:
                 new.append(leaf)
         for leaf, scores in zip(new, await self._score([leaf.steps() for leaf in new]), strict=True):
             for member, score in zip([n for n in leaf.lineage() if n.step], scores, strict=True):
-                member.score = score
+                if not member.scored:  # a score stays what it was first: solutions that share a step share its score
+                    member.score, member.scored = score, True
             if not leaf.step and leaf.parent is not None:
                 leaf.score = leaf.parent.score
         return new

@@ -11,6 +11,7 @@ from envs.base_env import Grader
 from reason.reranking.aggregate import aggregate
 
 MAJORITY = "majority_vote"
+TIE = 1e-6  # weights this close are equal: a PRM's last bits depend on what shared its batch
 VOTES: dict[str, tuple[str, bool] | None] = {  # name -> (aggregate, whether scores are summed over equal answers)
     MAJORITY: None,
     "prm_min_max": ("min", False),
@@ -55,8 +56,7 @@ def vote(name: str, clusters: Sequence[int | None], scores: Sequence[Sequence[fl
     weights = [aggregate(s, how) if c is not None else 0.0 for s, c in zip(scores, clusters, strict=True)]
     if summed:
         return weighted_vote(clusters, weights)
-    voters = [i for i, c in enumerate(clusters) if c is not None]
-    return max(voters, key=lambda i: weights[i], default=None)
+    return first_best({i: weights[i] for i, c in enumerate(clusters) if c is not None})
 
 
 def weighted_vote(clusters: Sequence[int | None], weights: Sequence[float]) -> int | None:
@@ -67,4 +67,11 @@ def weighted_vote(clusters: Sequence[int | None], weights: Sequence[float]) -> i
         if c is not None:
             totals[c] = totals.get(c, 0.0) + weights[i]
             first.setdefault(c, i)
-    return first[max(totals, key=lambda c: totals[c])] if totals else None
+    best = first_best(totals)
+    return None if best is None else first[best]
+
+
+def first_best(weights: dict[int, float]) -> int | None:
+    """The first key whose weight is the greatest, up to TIE; None when there is none."""
+    greatest = max(weights.values(), default=0.0)
+    return next((key for key, weight in weights.items() if weight >= greatest - TIE), None)

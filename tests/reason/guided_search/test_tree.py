@@ -26,6 +26,22 @@ async def test_a_second_draw_returns_only_what_is_new():
     assert [c.count for c in tree.root.children.values()] == [2, 1, 1]
 
 
+async def test_a_step_keeps_the_score_it_was_given_first():
+    class Drifting(ScriptedRM):
+        """Its scores differ a little each time, as those of a batched model do."""
+
+        async def score(self, problem, solutions, ledger):
+            drift = 1e-8 * len(self.scored)
+            return [[s + drift for s in scores] for scores in await super().score(problem, solutions, ledger)]
+
+    lm = ScriptedLM({"": ["a\n"], "a\n": ["answer 1", "answer 2"]})
+    tree = grow(lm, Drifting({"a\n": 0.5, "answer 1": 0.6, "answer 2": 0.7}))
+    (a,) = await tree.expand([tree.root], 1)
+    first = a.score
+    tree.collect(await tree.expand([a], 2))
+    assert {solution.scores[0] for solution in tree.solutions()} == {first}
+
+
 async def test_how_nodes_end():
     lm = ScriptedLM({"": ["go on\n", "answer 1", "never ends..."]})
     tree = grow(lm, None)

@@ -42,6 +42,12 @@ def test_a_tie_goes_to_the_answer_that_appeared_first():
     assert vote("majority_vote", [0, 1, 1, 0], None) == 0
 
 
+def test_the_last_bits_of_a_score_do_not_decide():
+    assert weighted_vote([0, 1], [0.5, 0.5 + 1e-8]) == 0
+    assert vote("prm_min_max", [0, 1], [[0.5, 0.9], [0.5 + 1e-8, 0.7]]) == 0
+    assert vote("prm_min_max", [0, 1], [[0.5], [0.51]]) == 1
+
+
 def test_a_prm_vote_without_scores_is_refused():
     with pytest.raises(ValueError, match="needs step scores"):
         vote("prm_min_vote", [0], None)
