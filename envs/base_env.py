@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -83,6 +83,8 @@ class Task:
     max_step_tokens: int = 256
     max_depth: int = 40  # steps of a solution
     width: int = 4  # samples of an expansion
+    # mean steps of a sampled solution by level, "" where none is chosen; empty where it has to be measured
+    steps_per_solution: Mapping[str, float] = field(default_factory=dict)
 
 
 def load_task(name: str) -> Task:

@@ -17,4 +17,5 @@ TASK = Task(
     max_step_tokens=128,
     max_depth=max(generator.LEVELS.values()) + SPARE_STEPS,
     width=4,
+    steps_per_solution={**generator.LEVELS, "": generator.LEVELS[generator.DEFAULT_LEVEL]},
 )

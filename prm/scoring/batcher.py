@@ -1,8 +1,8 @@
 """A micro-batcher: inputs of many requests meet in one queue and are scored together, in one thread.
 
 While a forward pass runs, what arrives gathers for the next one, so batches grow with the load by themselves; an
-idle scorer starts at once. A batch is the input that waited longest and those nearest to it in length, within the
-token budget: nothing starves and padding stays small.
+idle scorer starts at once. A batch is the input that waited longest and those nearest to it in length (of what is to
+be computed of them), within the token budget: nothing starves and padding stays small.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from prm.scoring.layout import Layout
 from prm.scoring.plan import owners
-from prm.scoring.scorer import Result, ScoreError, Scorer, first_scores
+from prm.scoring.scorer import Result, Scored, Scorer, gather
 
 
 class Waiting(NamedTuple):
     """An input in the queue."""
 
     layout: Layout
-    scores: asyncio.Future[list[float] | ScoreError]
+    scores: asyncio.Future[Scored]  # what Scorer.compute says of it
 
 
 class Batcher:
@@ -41,12 +41,8 @@ class Batcher:
         self.queue += [Waiting(layouts[i], future) for i, future in found.items()]
         if self.queue and (self.draining is None or self.draining.done()):
             self.draining = asyncio.create_task(self._drain())
-        computed = dict(zip(found, await asyncio.gather(*found.values()), strict=True))
-        return Result(
-            [first_scores(computed.get(own, []), layout) for own, layout in zip(owner, layouts, strict=True)],
-            [len(layout.tokens) for layout in layouts],
-            sum(len(layouts[i].tokens) for i in found),
-        )
+        found = dict(zip(found, await asyncio.gather(*found.values()), strict=True))
+        return gather(found, owner, layouts)
 
     def close(self) -> None:
         """End the thread after the batch it is at; calls that wait are cancelled."""
@@ -58,10 +54,11 @@ class Batcher:
 
     async def _drain(self) -> None:
         """Score batch after batch until the queue is empty."""
-        while batch := self._next_batch():
+        while batch := self._waiting():
             try:
+                batch = self._next_batch()
                 scores = await asyncio.get_running_loop().run_in_executor(
-                    self.thread, self.scorer.forward, [waiting.layout for waiting in batch]
+                    self.thread, self.scorer.compute, [waiting.layout for waiting in batch]
                 )
             except Exception as error:  # its requests fail with it; the next batch is not to blame
                 for waiting in batch:
@@ -74,19 +71,14 @@ class Batcher:
             if self.wait and sum(len(waiting.layout.tokens) for waiting in self.queue) < self.scorer.token_budget:
                 await asyncio.sleep(self.wait)
 
-    def _next_batch(self) -> list[Waiting]:
-        """Take a batch off the queue; empty when nobody waits."""
+    def _waiting(self) -> list[Waiting]:
+        """The queue without those who hung up."""
         self.queue = [waiting for waiting in self.queue if not waiting.scores.done()]
-        if not self.queue:
-            return []
-        oldest = len(self.queue[0].layout.tokens)
-        batch: list[int] = []
-        longest = 0
-        for index in sorted(range(len(self.queue)), key=lambda i: abs(len(self.queue[i].layout.tokens) - oldest)):
-            longest = max(longest, len(self.queue[index].layout.tokens))
-            if batch and longest * (len(batch) + 1) > self.scorer.token_budget:
-                break
-            batch.append(index)
+        return self.queue
+
+    def _next_batch(self) -> list[Waiting]:
+        """Take a batch off the queue, which is not empty."""
+        batch = self.scorer.pick([waiting.layout for waiting in self.queue])
         taken = set(batch)
         chosen = [self.queue[i] for i in batch]
         self.queue = [waiting for i, waiting in enumerate(self.queue) if i not in taken]

@@ -33,3 +33,15 @@ def batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
         else:
             grouped.append([index])
     return grouped
+
+
+def nearest(lengths: Sequence[int], token_budget: int) -> list[int]:
+    """The first index and those nearest to it in length that, padded to the longest, fit `token_budget` with it."""
+    chosen: list[int] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda i: abs(lengths[i] - lengths[0])):
+        longest = max(longest, lengths[index])
+        if chosen and longest * (len(chosen) + 1) > token_budget:
+            break
+        chosen.append(index)
+    return chosen

@@ -1,7 +1,8 @@
 """A PRM ready to score: a model, its tokenizer and its card. Used by the reward worker, by trainers and benchmarks.
 
 The model must be causal: batches are padded on the right, where no real token can see the padding, so no attention
-mask is needed, and the scores of an input's prefix are the first of its scores.
+mask is needed, and the scores of an input's prefix are the first of its scores. Where the weights stay as they are,
+`keep_prefixes` makes tokens that were read once stay read.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoTokenizer
 
 from prm.scoring.heads import HEADS
 from prm.scoring.layout import Layout, Layouter
-from prm.scoring.plan import batches, owners
+from prm.scoring.plan import batches, nearest, owners
+from prm.scoring.prefix_cache import PrefixCache, unfit
 from reason.model_cards.card import CardError, PRMCard
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 32768}  # padded tokens of a forward pass; see Scorer.load
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}  # of scores by way of the cache
+# Forward passes' worth of tokens that are entered into the cache together: their rows are sorted into passes by size.
+# Of beam search, passes are padding for 32 % with 1, 6 % with 2, 2 % with 4.
+PICKED = 2
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +36,24 @@ class ScoreError(RuntimeError):
     """The model has no score for an input: not a number, or too big for the memory."""
 
 
+class Scored(NamedTuple):
+    """Scores of one input, unchecked, or its error; and the tokens that went through the model for it."""
+
+    scores: list[float] | ScoreError
+    computed: int
+
+    def after(self, wasted: int) -> Scored:
+        """The same, when `wasted` tokens were computed in vain before."""
+        return self._replace(computed=self.computed + wasted)
+
+
 @dataclass
 class Result:
     """Scores of several inputs, or the error of each that has none, and the tokens that they took."""
 
     scores: list[list[float] | ScoreError]
     tokens: list[int]  # of each input
-    computed: int  # tokens computed, without padding; the rest of `tokens` was shared
+    computed: int  # tokens that went through the model, without padding; the rest of `tokens` was known or shared
 
     def all_scores(self) -> list[list[float]]:
         """The scores; raises the first error there is, with the input's index."""
@@ -55,6 +72,7 @@ class Scorer:
     card: PRMCard
     token_budget: int = TOKEN_BUDGET["cpu"]
     layouter: Layouter = field(init=False)
+    cache: PrefixCache | None = field(init=False, default=None)  # see `keep_prefixes`
 
     def __post_init__(self) -> None:
         self.layouter = Layouter(self.card, self.tokenizer, self.model.config.max_position_embeddings)
@@ -106,16 +124,48 @@ class Scorer:
     def run(self, layouts: Sequence[Layout]) -> Result:
         """Score inputs that are laid out; identical ones and prefixes of others are computed once."""
         owner = owners([layout.tokens for layout in layouts])
-        todo = [i for i in sorted(set(owner)) if layouts[i].positions]
-        found: dict[int, list[float] | ScoreError] = {i: [] for i in set(owner)}
-        for batch in batches([len(layouts[i].tokens) for i in todo], self.token_budget):
-            indices = [todo[j] for j in batch]
-            found.update(zip(indices, self.forward([layouts[i] for i in indices]), strict=True))
-        return Result(
-            [first_scores(found[own], layout) for own, layout in zip(owner, layouts, strict=True)],
-            [len(layout.tokens) for layout in layouts],
-            sum(len(layouts[i].tokens) for i in todo),
-        )
+        todo = sorted({i for i in owner if layouts[i].positions}, key=lambda i: -len(layouts[i].tokens))
+        found: dict[int, Scored] = {}
+        while todo:
+            batch = [todo[j] for j in self.pick([layouts[i] for i in todo])] if self.cache else todo
+            found.update(zip(batch, self.compute([layouts[i] for i in batch]), strict=True))
+            todo = [i for i in todo if i not in found]
+        return gather(found, owner, layouts)
+
+    def pick(self, layouts: Sequence[Layout]) -> list[int]:
+        """Which inputs to compute next, together: the first, and those most like it in what there is to compute."""
+        if self.cache is None:
+            return nearest([len(layout.tokens) for layout in layouts], self.token_budget)
+        return nearest([self.cache.missing(layout) for layout in layouts], PICKED * self.token_budget)
+
+    @torch.inference_mode()
+    def compute(self, layouts: Sequence[Layout]) -> list[Scored]:
+        """Scores of inputs that go into a pass together: from the cache and into it, where there is one."""
+        if self.cache is None:
+            return self._in_full(layouts)
+        try:
+            cached = self.cache.compute(layouts)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            if len(layouts) == 1:
+                return self._in_full(layouts)
+            half = len(layouts) // 2
+            logger.warning("a pass of %d inputs does not fit the GPU's memory; it is halved", len(layouts))
+            return self.compute(layouts[:half]) + self.compute(layouts[half:])
+        left_out = [layout for layout, one in zip(layouts, cached, strict=True) if one.scores is None]
+        in_full = iter(self._in_full(left_out))
+        return [
+            Scored(one.scores, one.computed) if one.scores is not None else next(in_full).after(one.computed)
+            for one in cached
+        ]
+
+    def _in_full(self, layouts: Sequence[Layout]) -> list[Scored]:
+        """Scores of inputs without the cache."""
+        found: dict[int, Scored] = {}
+        for batch in batches([len(layout.tokens) for layout in layouts], self.token_budget):
+            for i, scores in zip(batch, self.forward([layouts[i] for i in batch]), strict=True):
+                found[i] = Scored(scores, len(layouts[i].tokens))
+        return [found[i] for i in range(len(layouts))]
 
     @torch.inference_mode()
     def forward(self, layouts: Sequence[Layout]) -> list[list[float] | ScoreError]:
@@ -143,6 +193,31 @@ class Scorer:
         scores = self.head(hidden[rows, positions]).cpu()
         return [chunk.tolist() for chunk in scores.split(counts)]
 
+    def keep_prefixes(self, memory: int) -> None:
+        """Keep keys and values of what was scored, in at most `memory` bytes; for a model whose weights stay.
+
+        Logs a warning and keeps nothing where the model's attention is not of that kind (windows, recurrent states).
+        """
+        reason = unfit(self.model, self.layouter.max_length)
+        if reason is None:
+            self.cache = PrefixCache(self.model, self.head, self.layouter.tag, self.token_budget, memory)
+            reason = self._disagreement()
+        if reason is not None:
+            self.cache = None
+            logger.warning("no prefix cache: %s; every input is computed in full", reason)
+
+    def _disagreement(self) -> str | None:
+        """How scores by way of the cache differ from those in full on a small tree; None where they do not."""
+        paths = [["1 + 1 = 2; 2 + 3"], ["1 + 1 = 2; 2 + 3", "5"], ["1 + 1 = 2; 2 + 3", "6", "7"], ["8"]]
+        layouts = [self.layouter.lay_out("1 + 1 + 3", path) for path in paths]
+        full = [score for scores in self.forward(layouts) for score in scores]
+        try:
+            cached = [score for layout in layouts for score in self.compute([layout])[0].scores]
+        except Exception as error:  # whatever a model makes of keys and values that it did not lay out itself
+            return f"{type(error).__name__}: {error}"
+        worst = max(abs(a - b) for a, b in zip(cached, full, strict=True))
+        return None if worst < TOLERANCE[self.model.dtype] else f"its scores would differ by {worst:.2g}"
+
     def self_test(self) -> bool | None:
         """Whether the card's good solution scores above its bad one, by their lowest step; None without a test.
 
@@ -158,6 +233,18 @@ class Scorer:
                 "this model's", self.card.name, bad, good,
             )  # fmt: skip
         return good > bad
+
+
+def gather(found: dict[int, Scored], owner: Sequence[int], layouts: Sequence[Layout]) -> Result:
+    """The result of all inputs from the scores of the owners that have any."""
+    return Result(
+        [
+            first_scores(found[own].scores if own in found else [], layout)
+            for own, layout in zip(owner, layouts, strict=True)
+        ],
+        [len(layout.tokens) for layout in layouts],
+        sum(scored.computed for scored in found.values()),
+    )
 
 
 def first_scores(scores: list[float] | ScoreError, layout: Layout) -> list[float] | ScoreError:

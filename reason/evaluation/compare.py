@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from reason.evaluation import records, stats
-from reason.inference.ledger import Ledger
+from reason.evaluation.runs import Run, pool, read
+from reason.evaluation.shards import merge
 
 Row = dict[str, Any]
 COLUMNS = (  # title and key; a key that no row has is left out
@@ -25,52 +25,6 @@ COLUMNS = (  # title and key; a key that no row has is left out
     ("majority", "majority_vote"), ("coverage", "coverage"), ("LM tok/q", "lm_tokens"), ("PRM tok/q", "prm_tokens"),
     ("seconds", "seconds"), ("errors", "errors"),
 )  # fmt: skip
-
-
-@dataclass
-class Run:
-    """A run folder read back, or several that differ in their seed alone, averaged question by question."""
-
-    name: str
-    config: dict[str, Any]
-    results: dict[str, dict[str, float]]  # question id -> result, of the questions that were answered
-    ledger: Ledger  # sums
-    questions: int  # in all, failed ones too
-    errors: int
-    seconds: float
-
-
-def read(path: Path) -> Run:
-    """Read a run folder, whether the run has ended or not. Raises RecordError."""
-    rows, ledger = records.read_records(path), Ledger()
-    for row in rows:
-        ledger.add(Ledger(**row["ledger"]))
-    results = {row["id"]: row["result"] for row in rows if row["error"] is None}
-    seconds = max((row["elapsed"] for row in rows), default=0.0)
-    return Run(str(path), records.read_config(path), results, ledger, len(rows), len(rows) - len(results), seconds)
-
-
-def pool(runs: list[Run]) -> list[Run]:
-    """Put runs together that differ in their seed alone: per question the mean over the seeds that answered it."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        config = {key: run.config[key] for key in ("method", "LM", "RM", "method_config", "dataset", "cards")}
-        config["gen_config"] = {k: v for k, v in run.config["gen_config"].items() if k != "seed"}
-        groups.setdefault(json.dumps(config, sort_keys=True), []).append(run)
-    return [group[0] if len(group) == 1 else _pooled(group) for group in groups.values()]
-
-
-def _pooled(group: list[Run]) -> Run:
-    ids = {identifier for run in group for identifier in run.results}
-    results, ledger = {}, Ledger()
-    for identifier in ids:
-        found = [run.results[identifier] for run in group if identifier in run.results]
-        results[identifier] = {name: stats.mean([result[name] for result in found]) for name in found[0]}
-    for run in group:
-        ledger.add(run.ledger)
-    name = f"{group[0].name} and {len(group) - 1} more seeds"
-    sums = (sum(run.questions for run in group), sum(run.errors for run in group), sum(run.seconds for run in group))
-    return Run(name, group[0].config, results, ledger, *sums)
 
 
 def row(run: Run) -> Row:
@@ -94,6 +48,8 @@ def row(run: Run) -> Row:
 
 def _settings(config: dict[str, Any]) -> str:
     options, sampling = config["method_config"], config["gen_config"]
+    if options.get("budget") is not None:
+        return f"budget {options['budget']}, T={sampling['temperature']}"
     shape = {
         "cot": "greedy",
         "best_of_n": f"N={options['num_sequence']}",
@@ -128,11 +84,15 @@ def difference(run: Run, vote: str, other: Run, other_vote: str) -> Row | None:
 def table(rows: list[Row], markdown: bool) -> str:
     """The rows as aligned text, or as a Markdown table."""
     shown = [(title, key) for title, key in COLUMNS if any(key in r for r in rows)]
-    cells = [[title for title, _ in shown]] + [[_cell(r.get(key)) for _, key in shown] for r in rows]
+    return layout([[title for title, _ in shown], *([_cell(r.get(key)) for _, key in shown] for r in rows)], markdown)
+
+
+def layout(cells: list[list[str]], markdown: bool) -> str:
+    """Cells, the titles first, as aligned text or as a Markdown table."""
     if markdown:
         lines = ["| " + " | ".join(line) + " |" for line in cells]
-        return "\n".join([lines[0], "|" + "---|" * len(shown), *lines[1:]])
-    widths = [max(len(line[i]) for line in cells) for i in range(len(shown))]
+        return "\n".join([lines[0], "|" + "---|" * len(cells[0]), *lines[1:]])
+    widths = [max(map(len, column)) for column in zip(*cells)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells)
 
 
@@ -176,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--json", type=Path, metavar="FILE", help="also write rows and differences here")
     args = p.parse_args(arguments)
     try:
-        runs = [read(path) for path in args.runs]
+        runs = merge([read(path) for path in args.runs])
         runs = pool(runs) if args.pool_seeds else runs
         rows, paired = [row(run) for run in runs], differences(runs, args.against)
     except records.RecordError as error:

@@ -18,6 +18,12 @@ if __package__ in (None, ""):  # run as a file: the folder of this file is on th
 
 from reason.evaluation.arguments import BadInput, check, parser  # noqa: E402
 
+OWN_OPTIONS = (  # flags that are options of the same name
+    "max_tokens_per_question", "max_seconds_per_question", "pb_c_base", "pb_c_init", "prior", "first_play", "back_up",
+    "rollout", "leaves_in_flight", "num_simulation", "lookahead_steps", "rebase_temperature", "particle_weights",
+    "resampling", "ess_threshold", "wave_size",
+)  # fmt: skip
+
 if TYPE_CHECKING:
     from envs.base_env import Problem, Task
     from reason.guided_search.options import SearchOptions
@@ -29,22 +35,24 @@ async def run(args: argparse.Namespace) -> int:
     """One evaluation from its arguments to its exit status. Raises BadInput and the errors that `main` names."""
     from envs.base_env import DataOptions, load_task
     from reason.evaluation import records
+    from reason.evaluation.closing import averages, closing_lines
     from reason.evaluation.evaluator import Setup, evaluate
     from reason.evaluation.manifest import manifest
     from reason.evaluation.progress import Progress
-    from reason.evaluation.report import averages, closing_lines
+    from reason.evaluation.shards import part
     from reason.inference.fastchat import Services
 
     check(args)
     task = load_task(args.task_name)
     if args.is_few_shot and not task.few_shot:
         raise BadInput(f"task {task.name!r} has no worked examples: leave out --is_few_shot")
-    problems = task.problems(DataOptions(args.split, args.data_path, args.limit, args.shuffle_seed, args.level))
+    selected = task.problems(DataOptions(args.split, args.data_path, args.limit, args.shuffle_seed, args.level))
+    problems = part(selected, args.num_shards, args.shard)
     async with Services(args.controller_addr, args.request_timeout) as services:
         lm, rm = await models(args, services, task)
         options = search_options(args, task, lm)
         check_prompt(lm, task, problems[0], options)
-        config = manifest(args, problems, lm, rm, options)
+        config = manifest(args, selected, lm, rm, options)
         if args.resume_dir is not None:
             folder = records.resume(args.resume_dir, config)
         else:
@@ -117,6 +125,11 @@ def search_options(args: argparse.Namespace, task: Task, lm: LanguageModel) -> S
     def given(value, otherwise):
         return otherwise if value is None else value
 
+    steps = args.steps_per_solution
+    if steps is None and (args.data_path is None or args.level is not None):
+        steps = task.steps_per_solution.get(args.level or "")
+    if args.budget is not None and steps is None and not greedy:
+        raise BadInput("--budget counts in steps of solutions: give --steps_per_solution, their mean number")
     try:
         return SearchOptions(
             num_sequence=1 if greedy else args.num_sequence,
@@ -129,8 +142,9 @@ def search_options(args: argparse.Namespace, task: Task, lm: LanguageModel) -> S
             max_step_tokens=given(args.max_step_tokens, task.max_step_tokens),
             seed=args.seed,
             few_shot=args.is_few_shot,
-            pb_c_base=args.pb_c_base,
-            pb_c_init=args.pb_c_init,
+            budget=None if greedy else args.budget,
+            steps_per_solution=steps,
+            **{name: getattr(args, name) for name in OWN_OPTIONS},
         )
     except ValueError as error:
         raise BadInput(str(error)) from None

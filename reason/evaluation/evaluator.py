@@ -57,7 +57,9 @@ async def evaluate_problem(setup: Setup, problem: Problem) -> Record:
     judged: Record = {"result": None, "output": [], "undecided": 0}
     error = None
     try:
-        solutions = await solve(setup.method, problem, setup.task, setup.lm, setup.rm, setup.options, ledger)
+        solutions = await solve(
+            setup.method, problem, setup.task, setup.lm, setup.rm, setup.options, ledger, setup.grader
+        )
         judged = await judge_solutions(setup, problem, solutions, ledger)
     except Exception as caught:  # one question's failure is never the end of the run
         if isinstance(caught, ModelError):  # expected now and then; of all else the place is kept
@@ -72,6 +74,7 @@ async def evaluate_problem(setup: Setup, problem: Problem) -> Record:
         "level": problem.level,
         "subject": problem.subject,
         **judged,
+        "cut": "tokens" if ledger.cut_by_tokens else "seconds" if ledger.cut_by_seconds else None,
         "ledger": ledger.to_json(),
         "seconds": round(time.monotonic() - started, 3),
         "error": error,

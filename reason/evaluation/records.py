@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -91,7 +92,7 @@ def resume(path: Path, config: Record) -> RunFolder:
     """Open an older run's folder; refuses another configuration, and a folder that another process writes."""
     if not (path / CONFIG).is_file():
         raise RecordError(f"--resume_dir {path}: not a run folder, it has no {CONFIG}")
-    difference = _first_difference(read_config(path), config)
+    difference = first_difference(read_config(path), config)
     if difference:
         raise RecordError(f"--resume_dir {path}: {difference}; give the run's own value, or start a new run")
     lock = _lock(path)
@@ -142,12 +143,15 @@ def _lock(path: Path) -> TextIO:
     return file
 
 
-def _first_difference(old: Record, new: Record) -> str | None:
-    """The first argument, or field of what follows from the arguments, that differs, as a sentence."""
+def first_difference(old: Record, new: Record, free: Collection[str] = FREE) -> str | None:
+    """The first argument, or field of what follows from the arguments, that differs, as a sentence.
+
+    Arguments named in `free` may differ.
+    """
     for part in ("arguments", "method_config", "gen_config", "dataset", "cards"):
         before, now = old.get(part, {}), new[part]
         for name in sorted(set(before) | set(now)):
-            if name not in FREE and before.get(name) != now.get(name):
+            if name not in free and before.get(name) != now.get(name):
                 label = f"--{name}" if part == "arguments" else f"{part} {name}"
                 return f"{label} was {_short(before.get(name))} and is {_short(now.get(name))}"
     return None

@@ -1,66 +1,190 @@
-"""What a run says at its end: the means with their intervals, costs, failures, and OpenR's line."""
+"""The scaling report: `python reason/evaluation/report.py RUN_DIR... --out DIR`.
+
+One table of runs of any methods, scorers and budgets (printed, table.md, table.json) and curves of accuracy against
+budget, tokens and seconds (PNG and SVG). Shards of a run are merged, seeds are averaged question by question, and the
+smaller budgets of best-of-N are subsampled from its largest run. Exit status 0, or 2 for bad input (one line).
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from reason.evaluation.records import Finished
-from reason.evaluation.stats import bootstrap, mean
-from reason.inference.ledger import Ledger
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-TOKENS = "total_completion_tokens"
+from reason.evaluation import records, stats
+from reason.evaluation.arguments import OneLineParser, positive
+from reason.evaluation.compare import layout
+from reason.evaluation.runs import Run, budget_of, choices, pool, read
+from reason.evaluation.shards import merge
+from reason.evaluation.subsample import subsample
+
+Row = dict[str, Any]
 
 
-def averages(finished: Sequence[Finished]) -> dict[str, Any]:
-    """Means over the questions that were answered (OpenR's keys), then counts, intervals, costs and levels.
+def rows_of(runs: list[Run]) -> list[Row]:
+    """One flat row a run, sorted by scorer, method and budget. Tokens and seconds are means a question and seed."""
+    rows = [_row(run, label) for run, label in zip(runs, labels(runs))]
+    return sorted(rows, key=lambda r: (r["scorer"] != "-", r["LM"], r["scorer"], r["label"], r["budget"] or 0))
 
-    A failed question is counted in `errors` and in the ledger, and in no mean.
-    """
-    answered = [f for f in finished if f.result is not None]
-    ledger = Ledger()
-    for record in finished:
-        ledger.add(Ledger(**record.ledger))
-    return {
-        **means(finished),
-        "questions": len(finished),
-        "errors": len(finished) - len(answered),
-        "undecided": sum(f.undecided for f in finished),
-        "seconds": max((f.elapsed for f in finished), default=0.0),
-        "ledger": ledger.to_json(),
-        "intervals": {
-            name: bootstrap([f.result[name] for f in answered])[1:] for name in _names(answered) if name != TOKENS
-        },
-        "levels": {
-            level: {"questions": count, "headline": mean([f.result["headline"] for f in answered if f.level == level])}
-            for level, count in sorted(Counter(f.level for f in answered if f.level is not None).items())
-        },
+
+def _row(run: Run, label: str) -> Row:
+    count = max(1, run.questions)
+    row: Row = {
+        "label": label,
+        "method": run.config["method"],
+        "LM": run.config["LM"],
+        "scorer": run.config["RM"] or "-",
+        "budget": budget_of(run.config),
+        "subsampled_from": run.config["method_config"].get("subsampled_from"),
+        "problems": len(run.results),
+        "headline": None,
+        "majority_vote": None,
+        "coverage": None,
+        "lm_tokens": run.ledger.generated_tokens / count,
+        "prm_tokens": run.ledger.prm_tokens_computed / count,
+        "seconds": run.seconds / count,
+        "errors": run.errors,
+        "runs": [str(folder) for folder in run.folders],
     }
+    if run.results:
+        results = list(run.results.values())
+        row["headline"] = list(stats.bootstrap([result["headline"] for result in results]))
+        row |= {name: stats.mean([result[name] for result in results]) for name in ("majority_vote", "coverage")}
+    return row | {"all_tokens": row["lm_tokens"] + row["prm_tokens"]}
 
 
-def means(finished: Sequence[Finished]) -> dict[str, float]:
-    """The mean of every result over the answered questions; empty when there is none."""
-    answered = [f for f in finished if f.result is not None]
-    return {name: mean([f.result[name] for f in answered]) for name in _names(answered)}
+def curve_arguments(config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that are the same all along a curve."""
+    spent = {"budget", "num_sequence"}
+    if config["arguments"].get("budget") is None:
+        spent.add("tree_max_width")  # beams x width is then the budget
+    return {name: value for name, value in choices(config).items() if name not in spent}
 
 
-def closing_lines(method: str, where: str, finished: Sequence[Finished]) -> list[str]:
-    """The last lines of the console: folder, failures, OpenR's line."""
-    failed = [f for f in finished if f.error is not None]
-    lines = [f"Run folder: {where}"]
-    if failed:
-        kinds = Counter(f.error["type"] for f in failed)
-        lines.append(
-            f"{len(failed)} of {len(finished)} questions failed ({', '.join(f'{k} {n}' for k, n in kinds.items())}; "
-            f"first: {failed[0].error['message'][:300]}); --resume_dir {where} tries them again"
+def labels(runs: list[Run]) -> list[str]:
+    """The name of each run's curve: its method, with those arguments in which runs of the method differ."""
+    found = []
+    for run in runs:
+        mine = curve_arguments(run.config)
+        same = [curve_arguments(other.config) for other in runs if other.config["method"] == run.config["method"]]
+        different = [name for name in mine if any(name in other and other[name] != mine[name] for other in same)]
+        found.append(" ".join([run.config["method"], *(f"{name}={mine[name]}" for name in different)]))
+    return found
+
+
+def with_subsampled(runs: list[Run], budgets: list[int] | None) -> list[Run]:
+    """The runs, and best-of-N at the smaller budgets that have no run of their own, from the largest run of a curve.
+
+    `budgets` of None are the powers of two.
+    """
+    curves: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.config["method"] == "best_of_n":
+            key = [curve_arguments(run.config), *(run.config[name] for name in ("LM", "RM", "dataset"))]
+            curves.setdefault(json.dumps([key, run.config["gen_config"].get("seed")], sort_keys=True), []).append(run)
+    found = list(runs)
+    for curve in curves.values():
+        largest = max(curve, key=lambda run: budget_of(run.config) or 0)
+        most, there = budget_of(largest.config) or 0, {budget_of(run.config) for run in curve}
+        wanted = [2**i for i in range(most.bit_length())] if budgets is None else budgets
+        smaller = [budget for budget in sorted(set(wanted)) if budget < most and budget not in there]
+        if smaller and largest.results:
+            found += subsample(largest, smaller)
+    return found
+
+
+def notes_of(runs: list[Run], rows: list[Row]) -> list[str]:
+    """What a reader of the table must know: runs that are not whole, other problems, what was not measured."""
+    notes = []
+    for run in runs:
+        planned, name = run.config["dataset"].get("questions", run.questions), f"{run.config['method']} in {run.name}"
+        if run.questions < planned:
+            notes.append(f"{name} has not ended: {run.questions} of {planned} questions.")
+        if run.errors:
+            notes.append(
+                f"{name}: {run.errors} questions failed and are in no accuracy; --resume_dir tries them again."
+            )
+    counts = Counter(run.config["dataset"].get("sha256") for run in runs)
+    if len(counts) > 1:
+        notes.append("The runs are not over the same problems, so their rows cannot be compared question by question.")
+    if any(row["subsampled_from"] for row in rows):
+        notes.append(
+            "N (of M): subsampled from one run of M samples; its tokens and seconds (~) are N / M of that run's, "
+            "for the PRM's tokens a little too low, since fewer solutions share fewer steps."
         )
-    undecided = sum(f.undecided for f in finished)
-    if undecided:
-        lines.append(f"{undecided} answers could not be graded (verdict null in record.jsonl) and count as not right")
-    lines.append(f"Method: {method}. Average result: ({means(finished)},)")
-    return lines
+    if any(row["budget"] is None and row["method"] != "cot" for row in rows):
+        notes.append("A run without --budget whose flags do not give a budget is left out of the curve over budgets.")
+    return notes
 
 
-def _names(answered: Sequence[Finished]) -> list[str]:
-    return list(answered[0].result) if answered else []
+COLUMNS = ("method", "scorer", "budget", "problems", "accuracy [95 %]", "majority", "coverage", "LM tok/q", "PRM tok/q",
+           "s/q", "errors")  # fmt: skip
+
+
+def cells_of(row: Row) -> list[str]:
+    """The row as the table shows it; accuracies in percent."""
+    about = "~" if row["subsampled_from"] else ""
+    budget = "-" if row["budget"] is None else str(row["budget"])
+    budget += f" (of {row['subsampled_from']})" if row["subsampled_from"] else ""
+    accuracy = "-"
+    if row["headline"]:
+        mean, low, high = (100 * value for value in row["headline"])
+        accuracy = f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+    shares = ["-" if row[name] is None else f"{100 * row[name]:.1f}" for name in ("majority_vote", "coverage")]
+    costs = [f"{about}{row['lm_tokens']:.0f}", f"{about}{row['prm_tokens']:.0f}", f"{about}{row['seconds']:.3g}"]
+    return [row["label"], row["scorer"], budget, str(row["problems"]), accuracy, *shares, *costs, str(row["errors"])]
+
+
+def report(folders: list[Path], out: Path, budgets: list[int] | None) -> None:
+    """Read, print, write and draw. Raises RecordError, and OSError when `out` cannot be written."""
+    runs = merge([read(folder) for folder in folders])
+    tasks = {run.config["dataset"]["task"]: run.name for run in reversed(runs)}
+    if len(tasks) > 1:
+        raise records.RecordError(f"{' and '.join(tasks.values())} are of different tasks: report one task at a time")
+    rows = rows_of(pool(with_subsampled(runs, budgets)))
+    notes = notes_of(runs, rows)
+    cells = [list(COLUMNS), *map(cells_of, rows)]
+    print("\n".join([layout(cells, markdown=False), "", *notes] if notes else [layout(cells, markdown=False)]))
+    out.mkdir(parents=True, exist_ok=True)
+    markdown = [layout(cells, markdown=True), *(f"\n{note}" for note in notes)]
+    (out / "table.md").write_text("\n".join(markdown) + "\n", encoding="utf-8")
+    (out / "table.json").write_text(json.dumps({"rows": rows, "notes": notes}, indent=2) + "\n", encoding="utf-8")
+
+    from reason.evaluation.curves import draw  # matplotlib takes a second, and only drawing needs it
+
+    print("\nWritten:", *[out / "table.md", out / "table.json", *draw(rows, out)], sep="\n    ")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    p = OneLineParser(
+        prog="report.py", description="Accuracy against budget, tokens and seconds, as a table and as curves."
+    )
+    p.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="folders of one task; all shards of a run")
+    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="for table.md, table.json and the curves")
+    p.add_argument(
+        "--budgets", nargs="+", type=positive, metavar="N",
+        help="at which best-of-N is subsampled from its largest run; default: powers of two",
+    )  # fmt: skip
+    args = p.parse_args(arguments)
+    try:
+        report(args.runs, args.out, args.budgets)
+    except records.RecordError as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"report.py: --out {args.out}: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"report.py: the table is written, but the curves need {error.name}: pip install it", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

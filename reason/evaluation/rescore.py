@@ -17,8 +17,8 @@ if __package__ in (None, ""):
 from envs.base_env import Problem, Task, load_task
 from reason.evaluation import records
 from reason.evaluation.arguments import BadInput
+from reason.evaluation.closing import averages, closing_lines
 from reason.evaluation.evaluator import Setup, judge_solutions
-from reason.evaluation.report import averages, closing_lines
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution, split_steps
 from reason.inference.base import RewardModel

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import Node, SearchTree
 
+Judge = Callable[[list[Node]], Awaitable[list[float]]]
 
-async def beam_search(tree: SearchTree, width: int, beam_size: int, max_depth: int) -> list[Solution]:
+
+async def last_score(nodes: list[Node]) -> list[float]:
+    """What a beam is worth in plain beam search: the PRM's score of its last step."""
+    return [node.score for node in nodes]
+
+
+async def beam_search(
+    tree: SearchTree, width: int, beam_size: int, max_depth: int, judge: Judge = last_score
+) -> list[Solution]:
     """The first round draws width * beam_size steps from the root; each round keeps the best `beam_size` nodes,
     finished ones included, and draws `width` from each that grows; the last round writes to the end.
 
-    Returns every solution that was finished on the way, for the vote.
+    In the paper's symbols width is M and width * beam_size is N. `judge` says what each new node is worth; it is
+    asked only where there is a choice. Returns every solution that was finished on the way, for the vote.
     """
     finished: list[Node] = []
     beam, children = [tree.root], await tree.expand([tree.root], width * beam_size, to_end=max_depth == 1)
     for depth in range(2, max_depth + 2):
         finished += [node for node in children if node.finished]
-        beam = best(children + [node for node in beam if node.finished], beam_size)
+        beam = children + [node for node in beam if node.finished]
+        worth = await (judge if len(beam) > beam_size else last_score)(beam)
+        beam = best(beam, worth, beam_size)
         growing = [node for node in beam if not node.finished]
         if not growing:
             break
@@ -25,6 +39,7 @@ async def beam_search(tree: SearchTree, width: int, beam_size: int, max_depth: i
     return tree.solutions()
 
 
-def best(nodes: list[Node], k: int) -> list[Node]:
-    """The k nodes whose last step scores highest; among equals the first drawn."""
-    return sorted(nodes, key=lambda node: -node.score)[:k]
+def best(nodes: list[Node], worth: list[float], k: int) -> list[Node]:
+    """The k nodes of the greatest worth, best first; among equals the better scored, then the first drawn."""
+    order = sorted(range(len(nodes)), key=lambda i: (-worth[i], -nodes[i].score))
+    return [nodes[i] for i in order[:k]]

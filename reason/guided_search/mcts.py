@@ -1,86 +1,119 @@
-"""Monte Carlo tree search guided by a PRM: PUCT selection (Silver et al., 2017; Rosin, 2011), PRM values for leaves.
+"""Monte Carlo tree search guided by a PRM (Silver et al., 2017; Feng et al., 2023); OpenR's name is `vanila_mcts`.
 
-OpenR's name for it is `vanila_mcts`. Each path walks from the root to the end of a solution; below a leaf it
-expands and goes on by the same rule, which there is the PRM's score alone, because nothing was visited yet.
+Each path walks from the root to the end of a solution. Below a leaf it goes on by the rollout policy:
 
-A language model has no fixed set of actions, so at every node one more candidate stands beside its children:
-to draw again. Its prior and its value are those of an unseen step, weighed by the chance that a draw is unseen
-(Good-Turing: steps seen once over all draws). So a finished solution is never walked twice while another can be
-found, and draws go where the prefix is good and what follows it is not.
+- value (default): expand, take the step that the PRM scores highest, and so on; this is what PUCT comes to where
+  nothing was visited yet;
+- prior: the same with the step of the greatest prior;
+- full: the rest of the solution is one sample;
+- none: expand, value the best new step by its PRM score, back up, and end there.
+
+A finished solution is never walked twice, see `puct` on drawing again.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
+from reason.guided_search.puct import Rules, back_up, chance_of_unseen, select, shares
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import Node, SearchTree
+from reason.guided_search.walks import Ask, Walk, drive
+
+Select = Callable[[Node], Node | None]
 
 
 async def vanila_mcts(
-    tree: SearchTree, num_path: int, width: int, max_depth: int, pb_c_base: float, pb_c_init: float
+    tree: SearchTree,
+    num_path: float,
+    width: int,
+    max_depth: int,
+    pb_c_base: float,
+    pb_c_init: float,
+    rules: Rules = Rules(),
 ) -> list[Solution]:
     """At most `num_path` different solutions, in the order in which they were found.
 
-    Ends early when 4 * num_path * max_depth expansions did not find them.
+    Ends early when 4 * num_path * max_depth expansions did not find them, and when the tree's budget of steps is used
+    up: paths that are then on their way are left, unless nothing was found, when one sample ends the best of them.
     """
     closed: set[Node] = set()  # subtrees in which every solution was walked
-    expansions = 4 * num_path * max_depth
-    found = 0
-    while found < num_path and expansions > 0:
-        node: Node | None = tree.root
-        while node is not None and not node.finished:
-            child = select(node, closed, pb_c_base, pb_c_init)
-            if child is None:
-                expansions -= 1
-                new = await tree.expand([node], width, to_end=node.depth + 1 >= max_depth)
-                child = select(node, closed, pb_c_base, pb_c_init) if new else None
-                if child is None:  # nothing to go on with: worth what another draw is
-                    back_up(node, chance_of_unseen(node) * node.score)
-            node = child
-        if node is None:
-            continue
-        back_up(node, node.score)
-        closed.add(node)
-        tree.collect([node])
+    expansions, found = 4 * num_path * max_depth, 0
+
+    def choose(node: Node) -> Node | None:
+        return select(node, closed, pb_c_base, pb_c_init, rules)
+
+    def done(leaf: Node) -> None:
+        nonlocal found
+        closed.add(leaf)
+        tree.collect([leaf])
         found += 1
+
+    def start(on_their_way: int) -> Walk | None:
+        if found + on_their_way >= num_path or tree.draws >= expansions or not can_draw(tree):
+            return None
+        return walk(tree, tree.root, width, max_depth, choose, rules, done)
+
+    await drive(tree, start, rules.leaves_in_flight)
+    if not found and (leaf := await finish(tree, tree.root)):
+        tree.collect([leaf])
     return tree.solutions()
 
 
-def select(node: Node, closed: set[Node], pb_c_base: float, pb_c_init: float) -> Node | None:
-    """The child of greatest Q + c P sqrt(N_parent) / (1 + N), c = ln((N_parent + base + 1) / base) + init.
+def walk(
+    tree: SearchTree,
+    node: Node,
+    width: int,
+    max_depth: int,
+    choose: Select,
+    rules: Rules,
+    done: Callable[[Node], None],
+) -> Walk:
+    """One simulation: select from `node` on, expand, value, back up. `done` is called with the leaf it walked to."""
+    while not node.finished:
+        child = choose(node)
+        if child is None:
+            if not can_draw(tree):
+                return
+            leaf = not node.children
+            new = yield Ask(node, int(min(width, tree.steps_left)), node.depth + 1 >= max_depth)
+            if new is None:
+                continue
+            child = None if not new else follow(node, rules) if leaf else choose(node)
+            if child is None:  # nothing to go on with: worth what another draw is
+                back_up(node, chance_of_unseen(node) * node.score)
+                return
+            if leaf and rules.rollout == "none" and not child.finished:
+                back_up(child, child.score)
+                return
+            if leaf and rules.rollout == "full" and not child.finished:
+                rest = yield Ask(child, 1, True)
+                child = rest[0] if rest else child  # nothing: drawn elsewhere, or a limit is used up
+        node = child
+    back_up(node, node.score)
+    done(node)
 
-    Q is the mean of the backed-up values, the child's own PRM score counting as one of them; P is its share of the
-    samples drawn here. None: draw again.
+
+def follow(node: Node, rules: Rules) -> Node:
+    """The rollout policy's choice among the steps just drawn; among equals the first."""
+    if rules.rollout == "prior":
+        priors = shares(node, rules.prior)
+        return max(node.children.values(), key=lambda child: priors[child])
+    return max(node.children.values(), key=lambda child: child.score)
+
+
+def can_draw(tree: SearchTree) -> bool:
+    """Whether neither the budget of steps nor a limit of the question is used up."""
+    return tree.steps_left >= 1 and not tree.cut
+
+
+async def finish(tree: SearchTree, node: Node) -> Node | None:
+    """The leaf that the search so far leads to, at each node by the most visited child, then the best scored.
+
+    Where nothing was drawn yet one sample writes the rest; None when a limit of the question forbids that.
     """
-    if not node.children:
-        return None
-    children = node.children.values()
-    c = math.log((node.visits + pb_c_base + 1) / pb_c_base) + pb_c_init
-    explore = c * math.sqrt(node.visits)
-    best, best_ucb = None, -math.inf
-    if node.visits:  # on the way that expanded it a node is not drawn from twice
-        unseen = chance_of_unseen(node)
-        # the PRM says nothing of the bare question: there the best first step stands for it
-        score = node.score if node.parent is not None else max(child.score for child in children)
-        best_ucb = unseen * score + explore * unseen / (1 + node.draws)
-    for child in children:
-        if child in closed:
-            continue
-        q = (child.score + child.value_sum) / (1 + child.visits)
-        ucb = q + explore * (child.count / node.samples) / (1 + child.visits)
-        if ucb > best_ucb:
-            best, best_ucb = child, ucb
-    return best
-
-
-def chance_of_unseen(node: Node) -> float:
-    """Good-Turing estimate, smoothed, of the chance that the next sample is a step not seen here before."""
-    return (sum(child.count == 1 for child in node.children.values()) + 1) / (node.samples + 1)
-
-
-def back_up(leaf: Node, value: float) -> None:
-    """Add `value` to the leaf and to all above it."""
-    for node in leaf.lineage():
-        node.visits += 1
-        node.value_sum += value
+    while node.children and not node.finished:
+        node = max(node.children.values(), key=lambda child: (child.visits, child.score))
+    if node.finished:
+        return node
+    return next(iter(await tree.expand([node], 1, to_end=True)), None)

@@ -18,6 +18,10 @@ class ModelError(RuntimeError):
     """A model could not answer; the question that asked becomes a record with this error."""
 
 
+class Unavailable(ModelError):
+    """No worker answered, though asked several times; another time the same request may succeed."""
+
+
 class ServiceError(RuntimeError):
     """The services are not as the run needs them (controller away, model unknown, other card): the run cannot start."""
 

@@ -7,6 +7,7 @@ fewer samples than asked for, no card.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import time
 from collections.abc import Sequence
@@ -23,15 +24,17 @@ from tenacity import (
 )
 
 from envs.base_env import Problem
-from reason.inference.base import ModelError, Sample, Sampling, ServiceError
+from reason.inference.base import ModelError, Sample, Sampling, ServiceError, Unavailable
 from reason.inference.ledger import Ledger
 from reason.model_cards import card as cards
 from reason.model_cards.card import LMCard, PRMCard
 
 ATTEMPTS = 5
+UNEVEN = 1.5  # a worker may have this many times the least busy one's requests, and
+SPARE = 4  # so many more, and still be the one that is asked for what it has cached
 
 
-class _Retryable(ModelError):
+class _Retryable(Unavailable):
     """Another try, perhaps at another worker, may succeed."""
 
 
@@ -143,8 +146,11 @@ class WorkerPool:
         if not self.workers:
             raise ServiceError(f"no worker of {self.model!r} is alive")
 
-    async def post(self, route: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """POST to a worker and return its reply; raises ModelError after ATTEMPTS tries or on a final error."""
+    async def post(self, route: str, payload: dict[str, Any], home: str = "") -> dict[str, Any]:
+        """POST to a worker and return its reply; raises ModelError after ATTEMPTS tries or on a final error.
+
+        Requests of one `home` go to one worker, which has their prefixes cached, while it is about as busy as others.
+        """
         tries = AsyncRetrying(
             # a worker that hangs is given one more chance, elsewhere if there is another
             stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(1.5 * self.services.request_timeout),
@@ -154,11 +160,20 @@ class WorkerPool:
         )
         async for attempt in tries:
             with attempt:
-                return await self._post_once(route, payload)
+                return await self._post_once(route, payload, home)
         raise AssertionError("unreachable: the last failed try is raised")
 
-    async def _post_once(self, route: str, payload: dict[str, Any]) -> dict[str, Any]:
-        worker = min(self.workers, key=lambda w: (w.failures, w.in_flight))
+    def _choose(self, home: str) -> _Worker:
+        """The least busy worker, or the one that `home` falls to (the same in every run with the same workers)."""
+        least = min(self.workers, key=lambda w: (w.failures, w.in_flight))
+        if not home:
+            return least
+        own = max(self.workers, key=lambda w: hashlib.blake2b(f"{w.address} {home}".encode(errors="replace")).digest())
+        about_equal = own.failures <= least.failures and own.in_flight <= UNEVEN * least.in_flight + SPARE
+        return own if about_equal else least
+
+    async def _post_once(self, route: str, payload: dict[str, Any], home: str) -> dict[str, Any]:
+        worker = self._choose(home)
         stats = self.services.stats
         worker.in_flight += 1
         stats.requests_in_flight += 1
@@ -263,7 +278,7 @@ class FastChatRM:
             payload["inputs"] = [{"question": problem.question, "steps": list(steps)} for steps in solutions]
         else:
             payload["input_str"] = [_plain_text(self.card, problem.question, steps) for steps in solutions]
-        reply = await self.pool.post("worker_value_inference", payload)
+        reply = await self.pool.post("worker_value_inference", payload, home=problem.question)
         scores = check_scores(reply.get("value"), solutions)
         usage = reply.get("usage") or {}
         ledger.prm_calls += 1

@@ -115,11 +115,29 @@ def load(args: argparse.Namespace, card: Card) -> RewardModelWorker:
         scorer = Scorer.load(
             args.model_path, card, args.device, args.batch_tokens, args.base_model, args.trust_remote_code
         )
+        memory = default_memory(args.device) if args.cache_mb is None else args.cache_mb << 20
+        if memory:
+            scorer.keep_prefixes(memory)
     except CardError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
         raise StartError(f"{args.model_path} cannot be loaded: {' '.join(str(error).split())}") from error
     return RewardModelWorker(args, with_template(card, scorer.tokenizer), scorer)
+
+
+def megabytes(text: str) -> int:
+    """A number of megabytes, 0 or more, from the command line."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of megabytes, 0 or more, not {text!r}")
+    return int(text)
+
+
+def default_memory(device: str) -> int:
+    """Bytes for the prefix cache, where the model is loaded."""
+    if torch.device(device).type != "cuda":
+        return 1 << 30  # taken as it fills
+    free, _ = torch.cuda.mem_get_info(device)
+    return min(free // 4, 8 << 30)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -130,6 +148,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cuda" if cuda else "cpu", help="fp32 on a cpu, bf16 on cuda")
     parser.add_argument("--base-model", help="the model under an adapter, where it is not the one the card names")
     parser.add_argument("--batch-tokens", type=int, help="padded tokens of a batch; default by device")
+    parser.add_argument(
+        "--cache-mb", type=megabytes,
+        help="memory for the prefixes of inputs, so that a new step costs its own tokens alone; 0: none is kept; "
+        "default 1024, on a GPU a quarter of what the model leaves free, at most 8192",
+    )  # fmt: skip
     parser.add_argument(
         "--batch-wait-ms", type=float, default=2.0 if cuda else 0.0, help="how long a busy worker lets a batch fill"
     )

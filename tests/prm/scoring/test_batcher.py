@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from prm.scoring.batcher import Batcher
-from prm.scoring.scorer import ScoreError
+from prm.scoring.plan import nearest
+from prm.scoring.scorer import Scored, ScoreError
 from tests.prm.tiny import some_inputs
 
 
@@ -22,13 +23,16 @@ class Slow:
         self.started = threading.Event()
         self.passes = []
 
-    def forward(self, layouts):
+    def pick(self, layouts):
+        return nearest([len(layout.tokens) for layout in layouts], self.token_budget)
+
+    def compute(self, layouts):
         self.passes.append([len(layout.tokens) for layout in layouts])
         self.started.set()
         assert self.gate.wait(10)
         if any(layout.tokens == (1,) for layout in layouts):
             raise RuntimeError("the device is gone")
-        return [[float(p) for p in layout.positions] for layout in layouts]
+        return [Scored(expected(layout), len(layout.tokens)) for layout in layouts]
 
 
 @pytest.fixture
@@ -117,7 +121,15 @@ async def test_waiting_for_more_is_bounded(slow, layouts):
 
 
 async def test_an_input_without_a_score_is_its_own_error(slow, layouts):
-    slow.forward = lambda some: [ScoreError("too big") if layout == layouts[0] else expected(layout) for layout in some]
+    slow.compute = lambda some: [
+        Scored(ScoreError("too big") if layout == layouts[0] else expected(layout), 1) for layout in some
+    ]
     result = await Batcher(slow).run(layouts[:2])
     assert isinstance(result.scores[0], ScoreError)
     assert result.scores[1] == expected(layouts[1])
+
+
+async def test_a_failure_to_choose_a_batch_reaches_its_requests(slow, layouts):
+    slow.pick = lambda some: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(Batcher(slow).run(layouts[:2]), 5)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prm.scoring.plan import batches, owners
+from prm.scoring.plan import batches, nearest, owners
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), max_size=5).map(tuple), max_size=20)
 
@@ -34,3 +34,13 @@ def test_batches_hold_everything_once_within_the_budget(lengths, budget):
 
 def test_batches_are_of_like_length():
     assert batches([5, 100, 6, 99], 200) == [[1, 3], [2, 0]]
+
+
+@given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 100))
+def test_nearest_takes_the_first_and_keeps_the_budget(lengths, budget):
+    chosen = nearest(lengths, budget)
+    assert chosen[:1] == [0][: len(lengths)]
+    assert len(set(chosen)) == len(chosen)
+    assert len(chosen) <= 1 or len(chosen) * max(lengths[i] for i in chosen) <= budget
+    far = max((abs(lengths[i] - lengths[0]) for i in chosen), default=0)
+    assert all(abs(lengths[i] - lengths[0]) >= far for i in set(range(len(lengths))) - set(chosen))

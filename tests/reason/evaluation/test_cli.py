@@ -45,6 +45,7 @@ def test_client_imports_neither_torch_nor_transformers(tmp_path, services):
 
 @pytest.mark.parametrize("method, extra", [("cot", []), ("best_of_n", ["--num_sequence", 3]),
                                            ("beam_search", ["--num_sequence", 2, "--tree_max_width", 2]),
+                                           ("dvts", ["--budget", 4, "--max_tokens_per_question", 9999]),
                                            ("vanila_mcts", ["--num_sequence", 2, "--tree_max_width", 1])])  # fmt: skip
 def test_a_run_leaves_a_folder_that_says_everything(tmp_path, services, method, extra):
     words = ["--LM", "policy", "--RM", "prm", "--method", method, *extra, *ARITHMETIC]
@@ -94,6 +95,8 @@ BAD = {
     "depth 0": (["--method", "vanila_mcts", "--tree_max_depth", 0], "depth"),
     "num_worker 0": (["--num_worker", 0], "--num_worker"),
     "num_sequence 0": (["--num_sequence", 0], "num_sequence"),
+    "budget 0": (["--budget", 0], "--budget"),
+    "budget and num_sequence": (["--budget", 4], "--num_sequence"),
     "no controller": (["--controller_addr", "http://127.0.0.1:9"], "http://127.0.0.1:9"),
     "tree method without a reward model": (["--method", "beam_search", "--RM", "dummy"], "--RM"),
     "few-shot without examples": (["--is_few_shot", "True"], "--is_few_shot"),

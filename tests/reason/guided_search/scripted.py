@@ -12,6 +12,13 @@ from reason.inference.ledger import Ledger
 from reason.model_cards.card import LMCard, PRMCard
 
 PROBLEM = Problem(id="p", question="q", answer="right")
+MAZE = {  # one right path among samples that err at every step
+    "": ["bad 1\n", "good\n", "bad 2\n", "bad 3\n"],
+    **{f"bad {i}\n": ["answer wrong"] for i in (1, 2, 3)},
+    "good\n": ["bad\n", "good 2\n"],
+    "good\nbad\n": ["answer wrong"],
+    "good\ngood 2\n": ["bad answer wrong", "answer right"],
+}
 
 
 class TextGrader:
@@ -95,4 +102,4 @@ class ScriptedRM:
 
 def grow(lm: ScriptedLM, rm: object, **options: object) -> SearchTree:
     """A tree for the scripted problem."""
-    return SearchTree(PROBLEM, TASK, lm, rm, SearchOptions(**options), Ledger())  # type: ignore[arg-type]
+    return SearchTree(PROBLEM, TASK, lm, rm, SearchOptions(**options), Ledger(), TextGrader())  # type: ignore[arg-type]

@@ -1,9 +1,8 @@
 """Beam search on trees computed by hand."""
 
-from tests.reason.guided_search.scripted import PROBLEM, TASK, ScriptedLM, ScriptedRM, grow
-
 from reason.guided_search.beam_search import beam_search
 from reason.inference.oracle import OracleRM
+from tests.reason.guided_search.scripted import PROBLEM, TASK, ScriptedLM, ScriptedRM, grow
 
 SCRIPT = {
     "": ["a\n", "b\n", "c\n", "answer 0"],

@@ -2,11 +2,13 @@
 
 import math
 
-from tests.reason.guided_search.scripted import PROBLEM, TASK, ScriptedLM, ScriptedRM, grow
+import pytest
 
-from reason.guided_search.mcts import select, vanila_mcts
+from reason.guided_search.mcts import vanila_mcts
+from reason.guided_search.puct import Rules, back_up, select, shares, value
 from reason.guided_search.tree import Node
 from reason.inference.oracle import OracleRM
+from tests.reason.guided_search.scripted import MAZE, PROBLEM, TASK, ScriptedLM, ScriptedRM, grow
 
 BASE, INIT = 19652.0, 1.25
 
@@ -67,3 +69,65 @@ async def test_tokens_of_each_path_are_what_was_spent_since_the_path_before():
     assert len(solutions) == 3
     assert solutions[0].search_tokens == 6
     assert sum(s.search_tokens for s in solutions) == tree.ledger.generated_tokens
+
+
+@pytest.mark.parametrize("rollout", ["value", "prior", "full", "none"])
+@pytest.mark.parametrize("back_up", ["mean", "max"])
+@pytest.mark.parametrize("prior", ["count", "logprob"])
+@pytest.mark.parametrize("in_flight", [1, 3])
+async def test_the_oracle_leads_to_the_only_right_path(rollout, back_up, prior, in_flight):
+    rules = Rules(prior=prior, back_up=back_up, rollout=rollout, leaves_in_flight=in_flight)
+    solutions = await vanila_mcts(grow(ScriptedLM(MAZE), OracleRM(TASK)), 8, 4, 6, BASE, INIT, rules)
+    assert max(solutions, key=lambda s: min(s.scores)).answer == PROBLEM.answer
+
+
+def family() -> tuple[Node, Node, Node]:
+    root = Node(None, "", (), samples=4, visits=2, draws=1)
+    one = Node(root, "one", (0,), count=3, score=0.5, logprob=math.log(0.1))
+    two = Node(root, "two", (1,), count=1, score=0.4, logprob=math.log(0.3))
+    root.children = {"one": one, "two": two}
+    back_up(one, 0.2)
+    back_up(one, 0.8)
+    return root, one, two
+
+
+def test_values_and_priors_by_hand():
+    root, one, two = family()
+    assert shares(root, "count") == {one: 0.75, two: 0.25}
+    assert shares(root, "logprob") == pytest.approx({one: 0.25, two: 0.75})
+    assert value(one, Rules()) == pytest.approx((0.5 + 0.2 + 0.8) / 3)
+    assert value(one, Rules(back_up="max")) == pytest.approx(0.8)
+    assert value(one, Rules(first_play=0.0)) == pytest.approx(0.5)
+    assert (value(two, Rules()), value(two, Rules(back_up="max")), value(two, Rules(first_play=0.9))) == (0.4, 0.4, 0.9)
+    one.virtual = 1  # a visit of value 0
+    assert value(one, Rules()) == pytest.approx(1.5 / 4)
+    assert value(one, Rules(back_up="max")) == pytest.approx(0.8 * 3 / 4)
+    assert value(one, Rules(first_play=0.0)) == pytest.approx(1.0 / 3)
+
+
+async def test_rollout_policies_by_hand():
+    """Below the leaf a: value takes the better scored step, prior the one drawn more often, full what one sample writes."""
+    script = {"": ["a\n"], "a\n": ["b\n", "c\n", "b\n", "b\n"], "a\nb\n": ["answer 1"], "a\nc\n": ["answer 2"]}
+    scores = {"a\n": 0.5, "b\n": 0.3, "c\n": 0.6, "answer 1": 0.5, "answer 2": 0.5}
+
+    async def run(rollout: str, num_path: int = 1) -> tuple[list[tuple[str, int]], list[str]]:
+        lm = ScriptedLM(script)
+        found = await vanila_mcts(grow(lm, ScriptedRM(scores)), num_path, 4, 6, BASE, INIT, Rules(rollout=rollout))
+        return lm.asked, [s.answer for s in found]
+
+    assert await run("value") == ([("", 4), ("a\n", 4), ("a\nc\n", 4)], ["2"])
+    assert await run("prior") == ([("", 4), ("a\n", 4), ("a\nb\n", 4)], ["1"])
+    assert await run("full") == ([("", 4), ("a\n", 1)], ["1"])  # the rest after a is one sample
+    assert (await run("none"))[0][:1] == [("", 4)]
+
+
+async def test_the_budget_of_steps_is_kept_and_something_is_always_finished():
+    script = {"": ["a\n", "b\n"]} | {f"{x}\n": [f"{x}1\n", f"{x}2\n"] for x in "ab"}
+    script |= {f"{x}\n{x}{i}\n": [f"answer {x}{i}"] for x in "ab" for i in (1, 2)}
+    scores = {step: 0.5 for steps in script.values() for step in steps}
+    tree = grow(ScriptedLM(script), ScriptedRM(scores), budget=4, steps_per_solution=3.0)
+    assert await vanila_mcts(tree, math.inf, 2, 6, BASE, INIT)
+    assert tree.steps_sampled <= 12 and tree.steps_left < 1
+    tree = grow(ScriptedLM(script), ScriptedRM(scores), budget=1, steps_per_solution=4.0)
+    (solution,) = await vanila_mcts(tree, math.inf, 2, 6, BASE, INIT)  # two rounds of two, then one sample ends it
+    assert tree.steps_sampled == 5 and len(solution.steps) == 3

@@ -1,10 +1,9 @@
 """The methods by name: what each asks of the models, and greedy decoding."""
 
-from tests.reason.guided_search.scripted import PROBLEM, TASK, ScriptedLM, ScriptedRM
-
 from reason.guided_search import METHODS, solve
 from reason.guided_search.options import SearchOptions
 from reason.inference.ledger import Ledger
+from tests.reason.guided_search.scripted import PROBLEM, TASK, ScriptedLM, ScriptedRM
 
 
 class Recorder(ScriptedLM):
@@ -34,4 +33,5 @@ async def test_best_of_n_is_one_request_scored_in_one_request():
 
 
 def test_tree_methods_need_a_reward_model():
-    assert {name for name, method in METHODS.items() if method.needs_rm} == {"beam_search", "vanila_mcts"}
+    without = {name for name, method in METHODS.items() if not method.needs_rm}
+    assert without == {"cot", "best_of_n", "adaptive_best_of_n"}

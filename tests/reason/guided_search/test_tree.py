@@ -1,11 +1,11 @@
 """The tree merges equal steps, marks how nodes end, charges every token once and draws each seed once."""
 
 import pytest
-from tests.reason.guided_search.scripted import ScriptedLM, ScriptedRM, grow
 
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import split_steps
 from reason.inference.seeds import draw_seed
+from tests.reason.guided_search.scripted import ScriptedLM, ScriptedRM, grow
 
 
 async def test_equal_steps_of_a_node_are_one_child_and_scored_once():

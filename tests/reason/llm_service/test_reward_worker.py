@@ -121,6 +121,31 @@ async def test_many_requests_at_once_get_their_own_scores(client, scorer):
         assert reply["value"] == [pytest.approx(scores, abs=1e-5)]
 
 
+@pytest.mark.parametrize("megabytes", [0, 8])
+async def test_with_a_cache_a_new_step_costs_its_own_tokens(folder, scorer, megabytes):
+    args = ["--model-path", str(folder), "--device", "cpu", "--cache-mb", str(megabytes)]
+    args = reward_model_worker.arguments().parse_args(args)
+    args.worker_address = "http://here"
+    worker = reward_model_worker.load(args, CARD)
+    transport = httpx.ASGITransport(base_worker.application(worker))
+    client = httpx.AsyncClient(transport=transport, base_url="http://here")
+    parent, whole = (len(scorer.layouter.lay_out(QUESTION, STEPS[:k]).tokens) for k in (1, 2))
+    for k, known in ((1, 0), (2, parent), (2, whole)):
+        reply = await ask(client, inputs=[{"question": QUESTION, "steps": STEPS[:k]}])
+        tokens = reply["usage"]["per_input"][0]
+        assert reply["value"] == [pytest.approx(scorer.score([(QUESTION, STEPS)])[0][:k], abs=1e-5)]
+        assert reply["usage"]["reused_tokens"] == (known if megabytes else 0)
+        assert reply["usage"]["computed_tokens"] == tokens - reply["usage"]["reused_tokens"]
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "much"])
+def test_memory_of_the_cache_is_a_whole_number(capsys, text):
+    with pytest.raises(SystemExit) as error:
+        reward_model_worker.arguments().parse_args(["--model-path", "m", f"--cache-mb={text}"])
+    assert error.value.code == 2
+    assert f"must be a whole number of megabytes, 0 or more, not '{text}'" in capsys.readouterr().err
+
+
 async def test_details_and_other_routes(client):
     details = (await client.post("/model_details")).json()
     assert details["context_length"] == 1024

@@ -1,0 +1,240 @@
+"""Consensus filtering (Zhang et al., 2025): keep the solutions on which Monte Carlo labels and a judge agree.
+
+    python data/omegaprm/consensus.py FILE --output FILE --RM NAME [--threshold 0.5]      # a PRM judges
+    python data/omegaprm/consensus.py FILE --output FILE --LM NAME                        # an LM is asked
+
+FILE holds tree lines of run_omegaprm.py. A solution (a way from the question to a leaf) is kept when both place the
+first error at the same label, or both find none. What no kept solution passes through leaves the tree; a question that
+keeps no solution leaves the file. Each kept line says in `consensus` who judged, and how many solutions were kept,
+dropped and unreadable (the judge's reply named no step; those are dropped).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+ROOT = Path(__file__).resolve().parents[2]
+if __package__ in (None, ""):  # run as a file
+    sys.path[0] = str(ROOT)
+
+from data.omegaprm.arguments import BadInput, Parser, fraction, positive  # noqa: E402
+from data.omegaprm.output import Node, Record, solutions  # noqa: E402
+from envs import jsonl  # noqa: E402
+from envs.base_env import Problem, TaskError, load_task  # noqa: E402
+from reason.guided_search.solution import split_steps  # noqa: E402
+from reason.inference.base import LanguageModel, ModelError, RewardModel, Sampling, ServiceError  # noqa: E402
+from reason.inference.ledger import Ledger  # noqa: E402
+from reason.inference.prompting import render  # noqa: E402
+
+NO_ERROR = -1  # as ProcessBench labels a solution without an error
+
+
+class Judge(Protocol):
+    """Finds the first wrong step of solutions."""
+
+    name: str
+
+    async def first_errors(
+        self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger
+    ) -> list[int | None]:
+        """For each solution the index of its first wrong step, NO_ERROR, or None when that cannot be told."""
+        ...
+
+
+@dataclass(frozen=True)
+class PRMJudge:
+    """The first step that a PRM scores below the threshold."""
+
+    rm: RewardModel
+    threshold: float = 0.5
+
+    @property
+    def name(self) -> str:
+        """For the record."""
+        return f"{self.rm.card.name} < {self.threshold:g}"
+
+    async def first_errors(
+        self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger
+    ) -> list[int | None]:
+        """See `Judge`."""
+        scored = await self.rm.score(problem, solutions, ledger)
+        return [next((i for i, x in enumerate(scores) if x < self.threshold), NO_ERROR) for scores in scored]
+
+
+@dataclass(frozen=True)
+class LMJudge:
+    """An LM that is asked for the number of the first wrong step."""
+
+    lm: LanguageModel
+    max_tokens: int = 2048
+
+    @property
+    def name(self) -> str:
+        """For the record."""
+        return self.lm.card.name
+
+    async def first_errors(
+        self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger
+    ) -> list[int | None]:
+        """See `Judge`. Greedy; a reply whose last \\boxed{} holds no step's number is None."""
+        sampling = Sampling(temperature=0.0, max_tokens=self.max_tokens, stop=self.lm.card.stop)
+        prompts = [render(self.lm.card, judge_prompt(problem.question, steps)) for steps in solutions]
+        replies = await asyncio.gather(*(self.lm.generate(p, sampling, [0], ledger) for p in prompts))
+        return [read_reply(reply[0].text, len(steps)) for reply, steps in zip(replies, solutions)]
+
+
+def judge_prompt(question: str, steps: Sequence[str]) -> str:
+    """The request to an LM judge; steps are numbered from 0."""
+    numbered = "\n".join(f"[{i}] {step.strip()}" for i, step in enumerate(steps))
+    return (
+        f"Problem:\n{question}\n\nA solution in numbered steps:\n{numbered}\n\n"
+        "Check the steps in order. Which is the first that contains an error? "
+        "End with its number in \\boxed{}, or with \\boxed{-1} if every step is right."
+    )
+
+
+def read_reply(text: str, steps: int) -> int | None:
+    """The number in the last \\boxed{}, if it is one of 0 to steps - 1, or NO_ERROR."""
+    found = re.findall(r"\\boxed\{\s*(-?\d{1,6})\s*\}", text[-20_000:], re.ASCII)
+    number = int(found[-1]) if found else None
+    return number if number is not None and NO_ERROR <= number < steps else None
+
+
+async def filter_record(record: Record, judge: Judge) -> Record:
+    """The record with the agreeing solutions alone, and its `consensus` counts. Raises ModelError."""
+    ways = list(solutions(record))
+    separator = record.get("separator", "\n\n")
+    texts = [[split_steps(node["text"], separator) for node in way] for way in ways]
+    problem = Problem(str(record["question_id"]), record["question"], record["final_answer"])
+    flat = [[step for steps in way for step in steps] for way in texts]
+    opinions = await judge.first_errors(problem, flat, Ledger()) if flat else []
+    kept: set[int] = set()
+    found = Counter[str]()
+    for way, steps, opinion in zip(ways, texts, opinions, strict=True):
+        labelled = next((i for i, node in enumerate(way) if not node["label"]), NO_ERROR)
+        if opinion is None:
+            found["unreadable"] += 1
+        elif labelled == _label_of_step(steps, opinion):
+            found["kept"] += 1
+            kept.update(map(id, way))
+        else:
+            found["dropped"] += 1
+    consensus = {"judge": judge.name} | {name: found[name] for name in ("kept", "dropped", "unreadable")}
+    return record | {"reasoning_steps": _prune(record["reasoning_steps"], kept), "consensus": consensus}
+
+
+def _label_of_step(steps: Sequence[Sequence[str]], index: int) -> int:
+    """The index of the label whose text holds step `index`; NO_ERROR stays."""
+    if index == NO_ERROR:
+        return NO_ERROR
+    owners = [label for label, its_steps in enumerate(steps) for _ in its_steps]
+    return owners[index]
+
+
+def _prune(tree: Node, kept: set[int]) -> Node:
+    """`tree` with the kept nodes alone, in place."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        node["children"] = [child for child in node["children"] if id(child) in kept]
+        waiting += node["children"]
+    return tree
+
+
+async def filter_file(source: Path, output: Path, judge: Judge, num_worker: int) -> Counter[str]:
+    """Filter all lines, at most `num_worker` questions in flight, in the file's order. Returns counts."""
+    totals, running = Counter[str](), deque[asyncio.Task[Record]]()
+    beside = output.with_suffix(".tmp")
+    with open(beside, "w", encoding="utf-8", errors="backslashreplace") as target:
+
+        async def take() -> None:
+            try:
+                record = await running.popleft()
+            except ModelError as error:
+                totals["failed"] += 1
+                print(f"consensus.py: {error}", file=sys.stderr)
+                return
+            totals.update({name: n for name, n in record["consensus"].items() if name != "judge"})
+            totals["questions"] += 1
+            if record["consensus"]["kept"]:
+                target.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+        try:
+            for record in _lines(source):
+                running.append(asyncio.create_task(filter_record(record, judge)))
+                if len(running) >= num_worker:
+                    await take()
+            while running:
+                await take()
+        finally:
+            for task in running:
+                task.cancel()
+    beside.replace(output)
+    return totals
+
+
+def _lines(source: Path) -> Iterator[Record]:
+    for place, row in jsonl.rows(source):
+        missing = [name for name in ("question_id", "question", "final_answer", "reasoning_steps") if name not in row]
+        if missing or not isinstance(row["reasoning_steps"], dict) or "label" not in row["reasoning_steps"]:
+            name = (missing or ["reasoning_steps"])[0]
+            raise TaskError(f"{place}: not a tree line of run_omegaprm.py (field {name!r})")
+        yield dict(row)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """The command behind its arguments."""
+    from reason.inference.fastchat import Services
+    from reason.inference.oracle import OracleRM
+
+    if (args.RM is None) == (args.LM is None):
+        raise BadInput("give one judge: --RM NAME or --LM NAME")
+    async with Services(args.controller_addr) as services:
+        if args.LM is not None:
+            judge: Judge = LMJudge(await services.language_model(args.LM), args.max_new_tokens)
+        elif args.RM.partition(":")[0] == "oracle":
+            judge = PRMJudge(OracleRM(load_task(args.task_name), args.RM), args.threshold)
+        else:
+            judge = PRMJudge(await services.reward_model(args.RM), args.threshold)
+        totals = await filter_file(args.file, args.output, judge, args.num_worker)
+    print(
+        f"{args.output}: {totals['questions']} questions, {totals['failed']} failed; solutions: {totals['kept']} kept, "
+        f"{totals['dropped']} dropped, {totals['unreadable']} not judged readably"
+    )
+    return int(totals["failed"] > 0)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    p = Parser(prog="consensus.py", description="Keep what labels and a judge agree on.", allow_abbrev=False)
+    a = p.add_argument
+    a("file", type=Path, metavar="FILE", help="tree lines of run_omegaprm.py")
+    a("--output", type=Path, required=True, metavar="FILE")
+    a("--RM", metavar="NAME", help="a reward model judges; oracle for tasks with an oracle")
+    a("--threshold", type=fraction, default=0.5, help="of the reward model's step scores; default %(default)s")
+    a("--LM", metavar="NAME", help="an LM judges")
+    a("--max_new_tokens", type=positive, default=2048, help="of the LM's judgement; default %(default)s")
+    a("--task_name", default="MATH", help="of --RM oracle; default %(default)s")
+    a("--controller_addr", default="http://127.0.0.1:28777", metavar="URL", help="default %(default)s")
+    a("--num_worker", type=positive, default=64, help="questions in flight; default %(default)s")
+    args = p.parse_args(arguments)
+    try:
+        return asyncio.run(run(args))
+    except (BadInput, TaskError, ServiceError, OSError) as error:
+        print(f"consensus.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""A labelling run on disk: config.json and journal.jsonl, one flushed line for each finished question.
+
+A folder is written by one process at a time (a lock on config.json). The same command goes on where a killed run
+stopped: a torn last line is dropped, finished questions are left out, failed ones are tried again. The lines of failed
+tries stay, so the journal holds all that was spent; the last line of a question counts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data.omegaprm.labeller import ERROR
+from data.omegaprm.output import Record
+from reason.evaluation.records import RecordError
+
+CONFIG, JOURNAL = "config.json", "journal.jsonl"
+
+
+class Journal:
+    """An open run folder; made when it is not there. Raises RecordError, also for a run of another configuration."""
+
+    def __init__(self, folder: Path, config: Record) -> None:
+        self.folder, config = folder, json.loads(json.dumps(config))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / CONFIG).exists():
+                write_json(folder / CONFIG, config)
+            self._lock = open(folder / CONFIG, encoding="utf-8")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecordError(f"{folder}: another process is writing this run") from None
+        except OSError as error:
+            raise RecordError(f"--output_dir {folder}: {error.strerror}: {error.filename}") from None
+        refuse_difference(folder, read_config(folder), config)
+        self.statuses: dict[str, str] = {}  # of questions that are done, failed ones left out
+        end = 0
+        for place, record in read_journal(folder):
+            end = place[1]
+            self.statuses[record["question_id"]] = record["status"]
+        self.statuses = {name: status for name, status in self.statuses.items() if status != ERROR}
+        self._file = open(folder / JOURNAL, "ab")
+        self._file.truncate(end)  # a torn line
+
+    def append(self, record: Record) -> None:
+        """Write one line and hand it to the system, so that a kill loses no finished question."""
+        # A lone surrogate in a model's text becomes \\udxxx, which is how JSON spells it.
+        data = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
+        try:
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            advice = "free some space and give the same command again, finished questions are kept"
+            raise RecordError(f"{self.folder / JOURNAL}: cannot be written: {error.strerror}; {advice}") from None
+
+    def close(self) -> None:
+        """Close the file and free the lock. What a full disk refused is dropped again by the next run."""
+        try:
+            self._file.close()
+        except OSError:
+            pass  # `append` said so already
+        self._lock.close()
+
+
+def read_journal(folder: Path) -> Iterator[tuple[tuple[int, int], Record]]:
+    """((first byte, end), record) of each whole line; a torn last line is left out. Raises RecordError."""
+    where, begin = folder / JOURNAL, 0
+    if not where.exists():
+        return
+    with open(where, "rb") as file:
+        for number, data in enumerate(file, 1):
+            if not data.endswith(b"\n"):
+                return
+            try:
+                record = json.loads(data)
+                record["question_id"], record["index"], record["status"]
+            except (ValueError, KeyError, TypeError):
+                raise RecordError(f"{where}, line {number}: not a record of a labelling run") from None
+            yield (begin, begin + len(data)), record
+            begin += len(data)
+
+
+def read_config(folder: Path) -> Record:
+    """config.json of a run folder."""
+    try:
+        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{folder}: not a run folder, {CONFIG} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RecordError(f"{folder / CONFIG}: not valid JSON: {error}") from None
+
+
+def refuse_difference(folder: Path, old: Record, new: Record, leave_out: tuple[str, ...] = ()) -> None:
+    """Raise RecordError that names the first setting on which two configurations differ."""
+    for part in ("options", "dataset", "models", "shard"):
+        if part in leave_out:
+            continue
+        before, now = (value if isinstance(value, dict) else {part: value} for value in (old.get(part), new.get(part)))
+        for name in sorted(set(before) | set(now)):
+            if before.get(name) != now.get(name):
+                difference = f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
+                raise RecordError(f"{folder}: {difference}; give the run's own value, or another --output_dir")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Whole or not at all: written beside and renamed."""
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,124 @@
+"""Many questions at once: roll out, search, label, and hand over one record a question.
+
+One event loop drives everything; `num_worker` questions are in flight, each a coroutine that takes the next question
+when it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.omegaprm.labelling import all_steps
+from data.omegaprm.labels import collect, counts
+from data.omegaprm.options import Options
+from data.omegaprm.output import Record, nest
+from data.omegaprm.search import Path, omegaprm
+from data.omegaprm.states import RolloutTree
+from envs.base_env import Grader, Problem, Task
+from reason.inference.base import LanguageModel, ModelError, ServiceError
+from reason.inference.ledger import Ledger
+
+METHODS: dict[str, Callable[[RolloutTree], Awaitable[list[Path]]]] = {"omegaprm": omegaprm, "all_steps": all_steps}
+# what became of a question; only the first yields labels, an error is tried again when the run is started again
+LABELLED, ALWAYS, NEVER, UNDECIDED, ERROR = "labelled", "always solved", "never solved", "undecided", "error"
+STATUSES = (LABELLED, ALWAYS, NEVER, UNDECIDED, ERROR)
+
+Numbered = tuple[int, Problem]  # with its place in the run, shards taken together
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every question of a run is labelled with."""
+
+    task: Task
+    lm: LanguageModel
+    policy: str  # the LM's name at the controller
+    grader: Grader
+    options: Options
+    keep_right_rollouts: bool = True
+
+
+async def label_all(
+    setup: Setup, problems: Sequence[Numbered], num_worker: int, done: Callable[[Record], None]
+) -> None:
+    """Call `done` with the record of each question, in order of completion. Raises ServiceError: the run stops."""
+    waiting = iter(problems)
+
+    async def worker() -> None:
+        for index, problem in waiting:
+            done(await label_problem(setup, index, problem))
+
+    workers = [asyncio.create_task(worker()) for _ in range(min(num_worker, len(problems)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for task in workers:
+            task.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def label_problem(setup: Setup, index: int, problem: Problem) -> Record:
+    """Label one question. Whatever goes wrong stands in the record's `error`, beside what it cost."""
+    started, ledger = time.monotonic(), Ledger()
+    tree = RolloutTree(problem, setup.task, setup.lm, setup.grader, setup.options, ledger)
+    found: Record = {"reasoning_steps": None, "searched": [], "counts": {}}
+    error = None
+    try:
+        value = await tree.estimate_root()
+        status = {None: UNDECIDED, 0.0: NEVER, 1.0: ALWAYS}.get(value, LABELLED)
+        if status == LABELLED:
+            found = _labels(setup, tree, await METHODS[setup.options.method](tree))
+    except ServiceError:
+        raise
+    except Exception as caught:  # one question's failure is never the end of the run
+        status, error = ERROR, {"type": type(caught).__name__, "message": str(caught)}
+        if not isinstance(caught, ModelError):  # unexpected: keep the place
+            error["traceback"] = traceback.format_exc()
+    return {
+        "index": index,
+        "question_id": problem.id,
+        "question": problem.question,
+        "final_answer": problem.answer,
+        "status": status,
+        **found,
+        "separator": setup.lm.card.step_separator,
+        "ledger": _spent(tree),
+        "seconds": {name: value for name, value in ledger.to_json().items() if name.startswith("seconds")}
+        | {"seconds": round(time.monotonic() - started, 3)},
+        "error": error,
+    }
+
+
+def _labels(setup: Setup, tree: RolloutTree, paths: Sequence[Path]) -> Record:
+    labels = collect(tree, paths, setup.keep_right_rollouts)
+    marks = {"policy": setup.policy, "temperature": setup.options.temperature}
+    return {
+        "reasoning_steps": nest(tree.problem.question, labels, setup.lm.card.step_separator, marks),
+        "searched": [
+            {
+                "steps": list(path.rollout.steps),
+                "start": path.rollout.start,
+                "right": path.rollout.right,
+                "first_error": path.first_error,
+            }
+            for path in paths
+        ],
+        "counts": counts(labels),
+    }
+
+
+def _spent(tree: RolloutTree) -> dict[str, Any]:
+    """What the question cost, in counts alone: they are the same whenever and beside whatever it is run."""
+    costs = tree.ledger.to_json()
+    return {
+        "rollouts": tree.spent,
+        "points": sum(state.drawn > 0 for state in tree.states.values()),
+        "undecided": tree.undecided,
+        "cut": tree.cut,
+        **{name: int(costs[name]) for name in ("lm_calls", "prompt_tokens", "generated_tokens")},
+    }

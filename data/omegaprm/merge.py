@@ -1,0 +1,109 @@
+"""From journals to the output file: `python data/omegaprm/merge.py FOLDER... --output FILE`.
+
+The folders are the shards of one run, or one whole run. The questions come in their own order, whatever order they
+were finished in, so a sharded, a killed and an undisturbed run end with the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if __package__ in (None, ""):  # run as a file
+    sys.path[0] = str(ROOT)
+
+from data.omegaprm.arguments import Parser, str2bool  # noqa: E402
+from data.omegaprm.journal import JOURNAL, read_config, read_journal, refuse_difference  # noqa: E402
+from data.omegaprm.labeller import ERROR, LABELLED, STATUSES  # noqa: E402
+from data.omegaprm.labels import ESTIMATED, GRADED, INFERRED  # noqa: E402
+from data.omegaprm.output import Record, line  # noqa: E402
+from reason.evaluation.records import RecordError  # noqa: E402
+
+
+def merge(folders: Sequence[Path], output: Path, as_tree: bool) -> Record:
+    """Write the labelled questions of all shards, one line each; returns the totals. Raises RecordError."""
+    last: dict[int, tuple[Path, int, str]] = {}  # index -> where its last line begins, and its status
+    spent = Counter[str]()
+    for folder in folders:
+        for (begin, _), record in read_journal(folder):
+            last[record["index"]] = (folder, begin, record["status"])
+            spent.update(record["ledger"])
+    labels = Counter[str]()
+    beside = output.with_suffix(".tmp")
+    try:
+        files = {folder: open(folder / JOURNAL, "rb") for folder in folders if (folder / JOURNAL).exists()}
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with open(beside, "w", encoding="utf-8", errors="backslashreplace") as target:
+            for folder, begin, status in (last[index] for index in sorted(last)):
+                if status == LABELLED:
+                    files[folder].seek(begin)
+                    record = json.loads(files[folder].readline())
+                    labels.update(record["counts"])
+                    target.write(json.dumps(line(record, as_tree), ensure_ascii=False) + "\n")
+        beside.replace(output)
+    except OSError as error:
+        raise RecordError(f"{output}: cannot be written: {error.strerror}") from None
+    for file in files.values():
+        file.close()
+    statuses = Counter(status for _, _, status in last.values())
+    return {
+        "questions": {status: statuses[status] for status in STATUSES},
+        "labels": {kind: labels[kind] for kind in (ESTIMATED, INFERRED, GRADED, "rollout")},
+        "spent": dict(sorted(spent.items())),
+    }
+
+
+def check_shards(folders: Sequence[Path], allow_missing: bool) -> None:
+    """Refuse folders of different runs, shards that are missing or given twice, and unfinished ones."""
+    configs = [read_config(folder) for folder in folders]
+    numbers = [tuple(config["shard"]) for config in configs]
+    for folder, config in zip(folders, configs):
+        refuse_difference(folder, configs[0], config, leave_out=("shard",))
+    total = numbers[0][1]
+    if any(of != total for _, of in numbers) or len(set(numbers)) != len(numbers):
+        raise RecordError(f"the shards do not belong together: {', '.join(f'{i}/{n}' for i, n in numbers)}")
+    missing = sorted(set(range(1, total + 1)) - {i for i, _ in numbers})
+    if missing and not allow_missing:
+        raise RecordError(f"shard {missing[0]}/{total} is missing; --allow_missing True merges without it")
+    for folder, config in zip(folders, configs):
+        (i, n), questions = config["shard"], config["dataset"]["questions"]
+        done = {record["index"] for _, record in read_journal(folder)}
+        wanted = len(range(i - 1, questions, n))
+        if len(done) < wanted and not allow_missing:
+            advice = "finish it by its own command, or merge with --allow_missing True"
+            raise RecordError(f"{folder}: {wanted - len(done)} of {wanted} questions are not finished; {advice}")
+
+
+def closing_line(totals: Record, output: Path) -> str:
+    """What a run, or a merge, ends with on the console."""
+    questions = ", ".join(f"{n} {status}" for status, n in totals["questions"].items() if n or status == LABELLED)
+    labels = ", ".join(f"{n} {'on right rollouts' if kind == 'rollout' else kind}"
+                       for kind, n in totals["labels"].items())  # fmt: skip
+    return f"{output}: questions: {questions}; labelled steps: {labels}; {totals['spent'].get('rollouts', 0)} rollouts"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    p = Parser(prog="merge.py", description="Merge the shards of a labelling run.", allow_abbrev=False)
+    p.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="the shards' output folders")
+    p.add_argument("--output", type=Path, required=True, metavar="FILE", help="a JSONL file")
+    p.add_argument("--save_data_tree", type=str2bool, default=True, metavar="True|False", help="tree lines, else flat")
+    p.add_argument("--allow_missing", type=str2bool, default=False, metavar="True|False", help="shards or questions")
+    args: argparse.Namespace = p.parse_args(arguments)
+    try:
+        check_shards(args.folders, args.allow_missing)
+        totals = merge(args.folders, args.output, args.save_data_tree)
+    except RecordError as error:
+        print(f"merge.py: {error}", file=sys.stderr)
+        return 2
+    print(closing_line(totals, args.output))
+    return int(totals["questions"][ERROR] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Process supervision data by OmegaPRM: `python data/omegaprm/run_omegaprm.py --LM NAME --question_file FILE ...`.
+
+Leaves in --output_dir: math-aps-v2.jsonl (the labels, in the questions' order), journal.jsonl (every finished question
+with its costs or error), config.json, summary.json. The same command goes on where a killed run stopped.
+Exit status: 0, 1 when more questions failed than --allow_errors, 2 for bad input, services that stayed away or a full
+disk (one line on stderr), 130 on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if __package__ in (None, ""):  # run as a file: the folder of this file is on the path, the repository's root is not
+    sys.path[0] = str(ROOT)
+
+from data.omegaprm.arguments import BadInput, check, options, parser  # noqa: E402
+
+OUTPUT, SUMMARY = "math-aps-v2.jsonl", "summary.json"
+
+
+async def run(args: argparse.Namespace) -> int:
+    """One run from its arguments to its exit status. Raises BadInput and the errors that `main` names."""
+    from data.omegaprm.journal import Journal, write_json
+    from data.omegaprm.labeller import ERROR, Setup, label_all
+    from data.omegaprm.merge import closing_line, merge
+    from data.omegaprm.output import Record
+    from data.omegaprm.patience import PatientLM
+    from data.omegaprm.progress import Progress
+    from data.omegaprm.questions import questions
+    from envs.base_env import load_task
+    from reason.evaluation.manifest import commit, dataset_hash, versions
+    from reason.inference.fastchat import Services
+    from reason.inference.prompting import render
+    from reason.model_cards.card import to_dict
+
+    check(args)
+    task = load_task(args.task_name)
+    problems = questions(args, task)
+    async with Services(args.controller_addr, args.request_timeout) as services:
+        lm = await services.language_model(args.LM)
+        chosen = options(args, lm.card.sampling, task.max_new_tokens)
+        try:
+            render(lm.card, task.prompt(problems[0]))
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+        (first, step), patient = args.shard, PatientLM(lm, args.patience, lm.pool.look_up)
+        config = {
+            "options": asdict(chosen) | {"keep_right_rollouts": args.keep_right_rollouts},
+            "dataset": {"task": task.name, "questions": len(problems), "sha256": dataset_hash(problems)},
+            "models": {"LM": args.LM, "card": to_dict(lm.card)},
+            "shard": [first, step],
+            "details": {name: value for name, value in lm.details.items() if name != "card"},
+            "versions": versions(),
+            "commit": commit(),
+        }
+        journal, grader = Journal(args.output_dir, config), task.grader()
+        try:
+            ours = list(enumerate(problems))[first - 1 :: step]
+            waiting = [(index, problem) for index, problem in ours if problem.id not in journal.statuses]
+            bar = Progress(len(ours), journal.statuses.values(), services.stats, lambda: patient.samples)
+            async with bar:
+
+                def done(record: Record) -> None:
+                    journal.append(record)
+                    bar.update(record)
+
+                setup = Setup(task, patient, args.LM, grader, chosen, args.keep_right_rollouts)
+                await label_all(setup, waiting, args.num_worker, done)
+        except asyncio.CancelledError:
+            print("Stopped. Finished questions are kept: the same command goes on.", file=sys.stderr)
+            raise
+        finally:
+            journal.close()
+            await grader.close()
+    totals = merge([args.output_dir], args.output_dir / OUTPUT, args.save_data_tree)
+    write_json(args.output_dir / SUMMARY, totals)
+    print(closing_line(totals, args.output_dir / OUTPUT))
+    return int(totals["questions"][ERROR] > args.allow_errors * len(ours))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    args = parser().parse_args(arguments)
+
+    from data.omegaprm.patience import ServicesGone
+    from envs.base_env import TaskError
+    from reason.evaluation.evaluate import allow_many_connections
+    from reason.evaluation.records import RecordError
+    from reason.inference.base import ServiceError
+    from reason.model_cards.card import CardError
+
+    allow_many_connections()
+    try:
+        return asyncio.run(run(args))
+    except ServicesGone as error:
+        advice = "finished questions are kept, start the services and give the same command again"
+        print(f"run_omegaprm.py: {' '.join(str(error).split())}; {advice}", file=sys.stderr)
+        return 2
+    except (BadInput, TaskError, RecordError, ServiceError, CardError) as error:
+        print(f"run_omegaprm.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

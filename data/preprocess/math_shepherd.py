@@ -1,0 +1,40 @@
+"""Math-Shepherd (Wang et al., 2024): `input` holds a tag behind each step, `label` that text with + or - instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from data.preprocess.common import LABELS, Solution
+from data.preprocess.options import Options
+from data.preprocess.rows import BadRow, Row, field, found
+
+TAG = "ки"
+FIRST = re.compile(r"(?:^|\s)Step 1:\s")
+NUMBER = re.compile(r"\s*Step \d+:\s*")
+
+
+def read(row: Row, options: Options) -> Iterator[Solution]:
+    """One solution a row, its steps without "Step k: ". Raises BadRow, also when the two texts do not agree."""
+    text, judged = field(row, "input", str), field(row, "label", str)
+    first = FIRST.search(text)
+    if first is None or not text[: first.start()].strip():
+        raise BadRow("input", 'a question and then "Step 1: " are needed')
+    *pieces, rest = text.split(TAG)
+    if rest.strip() or not pieces:
+        raise BadRow("input", f"{TAG!r} is needed behind each step; the text ends with {found(text[-20:])}")
+    labels, at = [], 0
+    for i, piece in enumerate(pieces):
+        end = at + len(piece)
+        if judged[at:end] != piece or judged[end : end + 1] not in ("+", "-"):
+            raise BadRow("label", f'`input` with "+" or "-" for each {TAG} is needed; step {i + 1} differs')
+        labels.append(LABELS[judged[end]])
+        at = end + 1
+    if judged[at:].strip():
+        raise BadRow("label", "goes on behind the last step")
+    pieces[0] = pieces[0][first.start() :]
+    steps = [NUMBER.sub("", piece, count=1) if NUMBER.match(piece) else piece for piece in pieces]
+    steps = [step.strip() for step in steps]
+    if "" in steps:
+        raise BadRow("input", f"step {steps.index('') + 1} is empty")
+    yield Solution(text[: first.start()].strip(), steps, labels)

@@ -1,0 +1,161 @@
+"""Rows of a JSONL file or of a file that holds one JSON list, in memory that does not grow with the file.
+
+A row that cannot be read is a `BadRow`, handed out in its place so that the caller may skip it; a file that cannot be
+read to its end is a `DataError`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+Row = dict[str, Any]
+
+MAX_ROW = 1 << 25  # bytes of a row: a longer one means that the file is something else
+CHUNK = 1 << 20
+NAMES = {str: "text", list: "a list", dict: "an object", int: "a whole number", bool: "true or false"}
+
+
+class DataError(ValueError):
+    """A file cannot be read or written, or holds nothing of use. One line: what, where, what to do."""
+
+
+class BadRow(ValueError):
+    """One row is not of its format: the field, and what is wrong with it."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}" if field else problem)
+
+
+def rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
+    """Yield (line, row); blank lines are passed over. In a JSON list the place of a line is taken by the row's number.
+
+    Raises DataError.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(3)
+            file.seek(3 if start == b"\xef\xbb\xbf" else 0)
+            yield from _list_rows(path, file) if _is_list(file) else _line_rows(path, file)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def place(path: Path, line: int) -> str:
+    """How errors name a row."""
+    return f"{path}, line {line}"
+
+
+def _is_list(file: BinaryIO) -> bool:
+    """Whether the first character that is not white space opens a list."""
+    start = file.tell()
+    first = file.read(4096).lstrip()[:1]
+    file.seek(start)
+    return first == b"["
+
+
+def _line_rows(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row | BadRow]]:
+    number = 0
+    while line := file.readline(MAX_ROW):
+        number += 1
+        if len(line) == MAX_ROW and not line.endswith(b"\n"):
+            raise DataError(f"{place(path, number)}: longer than {MAX_ROW >> 20} MiB; one JSON object a line is needed")
+        if line.startswith(b"version https://git-lfs"):
+            raise DataError(f"{path}: is a Git LFS pointer and not the data itself; run git lfs pull")
+        if line.strip():
+            yield number, _parsed(line)
+
+
+def _parsed(line: bytes) -> Row | BadRow:
+    try:
+        return _object(json.loads(line))
+    except UnicodeDecodeError as error:
+        return BadRow("", f"not UTF-8 text ({error.reason} at byte {error.start} of the line)")
+    except json.JSONDecodeError as error:
+        return BadRow("", f"not valid JSON: {error.msg} at character {error.pos + 1}")
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a nest of thousands of lists
+        return BadRow("", f"not readable JSON: {error}")
+
+
+def _object(value: Any) -> Row | BadRow:
+    return value if isinstance(value, dict) else BadRow("", f"an object is needed, not {found(value)}")
+
+
+def _list_rows(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row | BadRow]]:
+    """The elements of one JSON list, each decoded as soon as it is there in full."""
+    reader, decoder = io.TextIOWrapper(file, encoding="utf-8"), json.JSONDecoder()
+    number = 0
+    try:
+        text = ""
+        while "[" not in text:
+            text += reader.read(CHUNK)
+        at = text.index("[") + 1
+        while True:
+            at = _after(text, at, " \t\r\n,")
+            if text[at : at + 1] == "]":
+                break
+            try:
+                value, at = decoder.raw_decode(text, at)
+            except json.JSONDecodeError as error:  # perhaps only cut off: read on, in doubling pieces
+                more = reader.read(max(CHUNK, len(text) - at))
+                if not more or len(text) - at > MAX_ROW:
+                    raise DataError(f"{place(path, number + 1)}: not valid JSON: {error.msg}") from None
+                text, at = text[at:] + more, 0
+            else:
+                number += 1
+                yield number, _object(value)
+        if (text[at + 1 :] + reader.read(CHUNK)).strip():
+            raise DataError(f"{path}: text follows the end of the list")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text after row {number} ({error.reason})") from None
+    except RecursionError:
+        raise DataError(f"{place(path, number + 1)}: nested too deeply") from None
+
+
+def _after(text: str, at: int, passed: str) -> int:
+    while at < len(text) and text[at] in passed:
+        at += 1
+    return at
+
+
+# Fields of a row: typed, or a BadRow that names them.
+
+
+def field(row: Row, name: str, kind: type, at: str = "") -> Any:
+    """The field of that type; `at` is the path to `row` inside its line, such as `label.steps[3].`. Raises BadRow."""
+    value = row.get(name, row)
+    if type(value) is not kind or value is row:  # type, not isinstance: True is no number
+        what = "it is missing" if value is row else f"not {found(value)}"
+        raise BadRow(at + name, f"{NAMES[kind]} is needed, {what}")
+    return value
+
+
+def text_field(row: Row, name: str, at: str = "") -> str:
+    """A text that is not blank, without the white space around it. Raises BadRow."""
+    value = field(row, name, str, at).strip()
+    if not value:
+        raise BadRow(at + name, "is empty")
+    return value
+
+
+def optional(row: Row, name: str, kind: type, at: str = "") -> Any:
+    """The field of that type, or None where it is null or missing. Raises BadRow."""
+    return None if row.get(name) is None else field(row, name, kind, at)
+
+
+def elements(row: Row, name: str, kind: type, at: str = "") -> list[Any]:
+    """A list whose elements are all of that type. Raises BadRow."""
+    values = field(row, name, list, at)
+    for i, value in enumerate(values):
+        if type(value) is not kind:
+            raise BadRow(f"{at}{name}[{i}]", f"{NAMES[kind]} is needed, not {found(value)}")
+    return values
+
+
+def found(value: Any) -> str:
+    """A value in the words of an error."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else f"{text[:37]}..."

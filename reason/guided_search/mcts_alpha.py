@@ -1,0 +1,66 @@
+"""MCTS-alpha (Feng et al., 2023): decode step by step, each step by simulations from where the solution has got to."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from reason.guided_search.mcts import can_draw, finish, walk
+from reason.guided_search.puct import Rules, select
+from reason.guided_search.solution import Solution
+from reason.guided_search.tree import Node, SearchTree
+from reason.guided_search.walks import Walk, drive
+
+
+async def mcts_alpha(
+    tree: SearchTree,
+    num_path: int,
+    num_simulation: int,
+    width: int,
+    max_depth: int,
+    pb_c_base: float,
+    pb_c_init: float,
+    rules: Rules = Rules(),
+) -> list[Solution]:
+    """`num_path` solutions, each decoded in a tree of its own (the paper's inter-tree search), for the vote.
+
+    A step costs about num_simulation * width samples, so a budget of N allows N / (num_simulation * width) solutions.
+    """
+    rules = replace(rules, rollout="none")
+    parts = tree.split(num_path)
+    leaves = await asyncio.gather(
+        *(decode(part, num_simulation, width, max_depth, pb_c_base, pb_c_init, rules) for part in parts)
+    )
+    tree.join(parts)
+    tree.collect(leaf for leaf in leaves if leaf is not None)
+    return tree.solutions()
+
+
+async def decode(
+    tree: SearchTree, num_simulation: int, width: int, max_depth: int, pb_c_base: float, pb_c_init: float, rules: Rules
+) -> Node | None:
+    """Simulate from the current node, commit to its most visited child (the better scored of equals), go on.
+
+    A simulation selects by PUCT, expands a leaf and backs up the PRM's value of its best new step; those of the steps
+    before stay counted. When the budget of steps is used up the solution goes on along what is known, and one sample
+    writes the rest. None when a limit of the question forbids that.
+    """
+    node = tree.root
+    while not node.finished:
+        current, started = node, 0
+
+        def start(on_their_way: int) -> Walk | None:
+            nonlocal started
+            if started >= num_simulation or not can_draw(tree):
+                return None
+            started += 1
+            return walk(
+                tree, current, width, max_depth, lambda at: select(at, (), pb_c_base, pb_c_init, rules), rules,
+                done=lambda leaf: None,
+            )  # fmt: skip
+
+        await drive(tree, start, rules.leaves_in_flight)
+        if not can_draw(tree):
+            return await finish(tree, node)
+        node = max(node.children.values(), key=lambda child: (child.visits, child.score))
+    return node

@@ -1,0 +1,141 @@
+"""Conversion of about 100 MB of PRM800K-like JSONL: seconds and peak memory. `python scripts/bench/preprocess.py`
+
+Rows are made up by a seeded generator in the two shapes of PRM800K: phase 1, where a third of the steps have up to five
+alternatives and some go on from a human step, and phase 2, one completion a step and alternatives behind the first
+error. Each row of the table is one fresh process; the reference reads each line with Python's json and writes it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+CLI, STATS = "data/preprocess/cli.py", "data/preprocess/stats.py"
+MB = 1_000_000
+FULL, QUICK = 100, 10  # MB of input
+COPY = """
+import json, sys
+with open(sys.argv[1]) as source, open(sys.argv[2], "w") as copy:
+    for line in source:
+        copy.write(json.dumps(json.loads(line)) + "\\n")
+"""
+WORDS = (
+    "we the of so that $x^2+3x$ \\frac{1}{2} equation both sides sum 42 17 = angle triangle therefore since number let "
+    "factor prime $n$ divide by multiply gives total probability first second square root"
+).split()
+
+Row = dict[str, Any]
+
+
+def main() -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="preprocess.py", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} MB instead of {FULL}")
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure(Path(folder), QUICK if args.quick else FULL)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    print("  ".join(f"{name:>14}" for name in names))
+    for row in rows:
+        print("  ".join(f"{row.get(name, ''):>14}" for name in names))
+    if args.json:
+        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+        args.json.write_text(json.dumps({"bench": "preprocess", "machine": machine, "rows": rows}, indent=2) + "\n")
+    return 0
+
+
+def measure(folder: Path, megabytes: int) -> list[Row]:
+    """One row a command; `vs_json_copy` is its time over the reference's."""
+    source, copy = folder / "prm800k.jsonl", folder / "copy.jsonl"
+    rows_written = write(source, megabytes * MB)
+    common, flat = folder / "prm800k.new.jsonl", folder / "prm800k.new.json"
+    commands = {
+        "json_copy": ([sys.executable, "-c", COPY, str(source), str(copy)], source, copy),
+        "common": ([sys.executable, CLI, "prm800k", str(source)], source, common),
+        "openr": ([sys.executable, CLI, "prm800k", "--openr", str(source)], source, flat),
+        "statistics": ([sys.executable, STATS, str(common)], common, None),
+    }
+    rows: list[Row] = []
+    for name, (command, read, written) in commands.items():
+        seconds, cpu, peak = timed(command)
+        row = {"what": name, "rows": rows_written, "input_mb": round(read.stat().st_size / MB, 1)}
+        row |= {"output_mb": round(written.stat().st_size / MB, 1) if written else 0.0}
+        rows.append(row | {"seconds": round(seconds, 2), "cpu_s": round(cpu, 2), "peak_mb": round(peak, 1)})
+        rows[-1]["vs_json_copy"] = round(seconds / rows[0]["seconds"], 2)
+    return rows
+
+
+def timed(command: list[str]) -> tuple[float, float, float]:
+    """Wall-clock seconds, processor seconds and peak resident MB of a process. Raises CalledProcessError."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    kilobytes = usage.ru_maxrss / 1024 if sys.platform == "darwin" else usage.ru_maxrss
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, kilobytes * 1024 / MB
+
+
+def write(path: Path, size: int) -> int:
+    """Write rows up to `size` bytes; returns their number."""
+    draw, written, rows = random.Random(0), 0, 0
+    with path.open("w") as file:
+        while written < size:
+            written += file.write(json.dumps(make_row(draw, phase=1 + rows % 2)) + "\n")
+            rows += 1
+    return rows
+
+
+def make_row(draw: random.Random, phase: int) -> Row:
+    """One trajectory of 3 to 20 steps."""
+    steps = []
+    for _ in range(draw.randint(3, 20)):
+        many = phase == 1 and draw.random() < 1 / 3
+        completions = [completion(draw, 1)] + [completion(draw, draw.choice((-1, 0, 1))) for _ in range(4 * many)]
+        human = None
+        if phase == 1 and draw.random() < 0.03:
+            completions = [completion(draw, -1)]
+            human = {"text": sentence(draw), "rating": None, "source": "human", "flagged": False}
+        chosen = None if human else 0
+        steps.append({"completions": completions, "human_completion": human, "chosen_completion": chosen})
+    question = {"problem": sentence(draw, 3), "ground_truth_answer": str(draw.randint(0, 999))}
+    if phase == 2:
+        question["ground_truth_solution"] = sentence(draw, 5)
+        question["pre_generated_steps"] = [step["completions"][0]["text"] for step in steps]
+        steps[-1]["completions"] = [completion(draw, -1)] + [completion(draw, 1) for _ in range(3)]
+        steps[-1]["chosen_completion"] = None
+    return {
+        "labeler": f"{draw.getrandbits(128):032x}",
+        "timestamp": "2022-07-30T23:23:32.118856",
+        "generation": None if phase == 1 else 6,
+        "is_quality_control_question": False,
+        "is_initial_screening_question": False,
+        "question": question,
+        "label": {"steps": steps, "total_time": 100_000, "finish_reason": "solution"},
+    }
+
+
+def completion(draw: random.Random, rating: int) -> Row:
+    """A completion of one or two sentences."""
+    return {"text": sentence(draw, draw.choice((1, 1, 2))), "rating": rating, "flagged": False}
+
+
+def sentence(draw: random.Random, times: int = 1) -> str:
+    """About 80 characters, `times` times."""
+    return " ".join(draw.choices(WORDS, k=14 * times)) + "."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

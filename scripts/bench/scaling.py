@@ -1,0 +1,134 @@
+"""What a question costs the client as runs grow: `python scripts/bench/scaling.py`
+
+Best-of-16 runs of 100 to 500 questions on the same running services, each by evaluate.py in a process of its own,
+whose processor time and memory the system counts:
+
+- seconds_per_question: seconds of the run, from the first request to the last record, over its questions.
+- client_cpu: milliseconds of processor time of the client a request (of its LM and PRM calls), less what a run of
+  one question takes, which is almost all start-up; start_cpu is that run's, in seconds.
+- client_mb: the largest resident memory of the client, in 10^6 bytes.
+- seconds_ratio: seconds_per_question over that of the first row.
+
+The first run only warms the services up. Starts the services for the embedded models, or uses running ones with
+--controller_addr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[0] = str(ROOT)
+
+from reason.evaluation import records  # noqa: E402
+from reason.inference.base import ServiceError  # noqa: E402
+from scripts.bench.search_efficiency import services  # noqa: E402
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Client:
+    """A finished evaluate.py: its run folder, and what the system counted of its process."""
+
+    folder: Path
+    cpu_seconds: float  # user and system, of its grading processes too
+    peak_mb: float
+
+    def requests(self) -> int:
+        """LM and PRM calls of the run."""
+        ledger = records.read_averages(self.folder)["ledger"]
+        return int(ledger["lm_calls"] + ledger["prm_calls"])
+
+
+def main() -> int:
+    """The command; returns its exit status."""
+    p = argparse.ArgumentParser(prog="scaling.py", description="Measure the client as runs grow.")
+    p.add_argument("--controller_addr", help="use running services instead of starting some")
+    p.add_argument("--LM", default="openr-tiny-policy")
+    p.add_argument("--RM", default="openr-tiny-prm")
+    p.add_argument("--task_name", default="arithmetic")
+    p.add_argument("--questions", nargs="+", type=int, default=[100, 200, 300, 400, 500], metavar="N")
+    p.add_argument("--num_sequence", type=int, default=16, help="solutions a question; default %(default)s")
+    p.add_argument("--num_worker", type=int, default=64, help="questions in flight; default %(default)s")
+    p.add_argument("--quick", action="store_true", help="8 and 16 questions")
+    p.add_argument("--json", type=Path, metavar="FILE")
+    args = p.parse_args()
+    if args.quick:
+        args.questions = [8, 16]
+    try:
+        if args.controller_addr:
+            rows = measure(args)
+        else:
+            with services(args) as args.controller_addr:
+                rows = measure(args)
+    except (ServiceError, records.RecordError) as error:
+        print(f"scaling.py: {error}", file=sys.stderr)
+        return 2
+    if args.json:
+        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+        args.json.write_text(json.dumps({"bench": "scaling", "machine": machine, "rows": rows}, indent=2) + "\n")
+    return 0
+
+
+def measure(args: argparse.Namespace) -> list[Row]:
+    """One row a number of questions, printed as it comes."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        evaluate(args, 8, 98, folder)  # warm-up
+        start = evaluate(args, 1, 99, folder)
+        for seed, questions in enumerate(args.questions):
+            client = evaluate(args, questions, seed, folder)
+            seconds = records.read_averages(client.folder)["seconds"] / questions
+            requests = client.requests()
+            row = {
+                "questions": questions,
+                "seconds_per_question": seconds,
+                "seconds_ratio": seconds / (rows[0]["seconds_per_question"] if rows else seconds),
+                "client_cpu": 1000 * (client.cpu_seconds - start.cpu_seconds) / (requests - start.requests()),
+                "client_mb": client.peak_mb,
+                "requests": requests,
+                "start_cpu": start.cpu_seconds,
+                "num_worker": args.num_worker,
+                "size": args.LM,
+            }
+            if not rows:
+                print("  ".join(f"{name:>{max(8, len(name))}}" for name in row))
+            cells = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()]
+            print("  ".join(f"{cell:>{max(8, len(name))}}" for name, cell in zip(row, cells)), flush=True)
+            rows.append(row)
+    return rows
+
+
+def evaluate(args: argparse.Namespace, questions: int, seed: int, folder: str) -> Client:
+    """One run of the CLI to its end. A seed of its own keeps each run from another's cached texts."""
+    command = [
+        sys.executable, str(ROOT / "reason/evaluation/evaluate.py"), "--LM", args.LM, "--RM", args.RM,
+        "--method", "best_of_n", "--num_sequence", str(args.num_sequence), "--task_name", args.task_name,
+        "--limit", str(questions), "--num_worker", str(args.num_worker), "--seed", str(seed),
+        "--controller_addr", args.controller_addr, "--save_dir", folder,
+    ]  # fmt: skip
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # we collected it ourselves
+        output.seek(0)
+        said = output.read()
+    if process.returncode:
+        raise ServiceError(f"evaluate.py ended with status {process.returncode}: {said.strip().splitlines()[-1]}")
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes there and KiB elsewhere
+    where = Path(said.split("Run folder: ")[1].splitlines()[0])
+    return Client(where, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

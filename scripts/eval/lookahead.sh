@@ -1,0 +1,31 @@
+#!/bin/sh
+# Lookahead search: beam search whose steps are judged by what they lead to in k greedy steps.
+# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/lookahead.sh --steps_per_solution 8
+set -eu
+cd "$(dirname "$0")/../.."
+
+LM=${LM:-openr-tiny-policy}
+RM=${RM:-openr-tiny-prm}
+BUDGET=${BUDGET:-16} # solutions' worth of sampled steps
+TREE_MAX_WIDTH=${TREE_MAX_WIDTH:-4} # M, steps drawn at a node
+LOOKAHEAD_STEPS=${LOOKAHEAD_STEPS:-1} # k
+TASK_NAME=${TASK_NAME:-arithmetic}
+CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:28777}
+NUM_WORKER=${NUM_WORKER:-32}
+SEED=${SEED:-0}
+SAVE_DIR=${SAVE_DIR:-results}
+PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
+
+exec "$PYTHON" reason/evaluation/evaluate.py \
+    --method lookahead \
+    --LM "$LM" \
+    --RM "$RM" \
+    --budget "$BUDGET" \
+    --tree_max_width "$TREE_MAX_WIDTH" \
+    --lookahead_steps "$LOOKAHEAD_STEPS" \
+    --task_name "$TASK_NAME" \
+    --controller_addr "$CONTROLLER_ADDR" \
+    --num_worker "$NUM_WORKER" \
+    --seed "$SEED" \
+    --save_dir "$SAVE_DIR" \
+    "$@" # further flags, such as --limit 100
