@@ -11,10 +11,8 @@ TASK=${TASK:-arithmetic}
 LIMIT=${LIMIT:-1000}
 SEEDS=${SEEDS:-0 1 2}
 SCORERS=${SCORERS:-$RM oracle}
-NUM_SEQUENCE=${NUM_SEQUENCE:-16}   # best-of-N
-BEAM_SIZE=${BEAM_SIZE:-4}
-WIDTH=${WIDTH:-4}
-NUM_PATH=${NUM_PATH:-8}            # MCTS: what best-of-16's tokens allow, fixed on the dev split
+BUDGET=${BUDGET:-16}               # solutions' worth of sampled steps, for every method
+WIDTH=${WIDTH:-4}                  # of an expansion
 NUM_WORKER=${NUM_WORKER:-64}
 CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:28777}
 SAVE_DIR=${SAVE_DIR:-results/main_table}
@@ -38,13 +36,13 @@ for seed in $SEEDS; do
     for scorer in $SCORERS; do
         first=${SCORERS%% *}
         if [ "$scorer" = "$first" ]; then
-            evaluate best_of_n "$scorer" "$seed" --RM "$scorer" --num_sequence "$NUM_SEQUENCE"
+            evaluate best_of_n "$scorer" "$seed" --RM "$scorer" --budget "$BUDGET"
         elif [ ! -d "$SAVE_DIR/$scorer/seed$seed/$TASK/best_of_n" ]; then   # the same samples, scored again
             "$PYTHON" reason/evaluation/rescore.py "$SAVE_DIR/$first/seed$seed/$TASK/best_of_n"/*/ \
                 --RM "$scorer" --save_dir "$SAVE_DIR/$scorer/seed$seed" --controller_addr "$CONTROLLER_ADDR"
         fi
-        evaluate beam_search "$scorer" "$seed" --RM "$scorer" --num_sequence "$BEAM_SIZE" --tree_max_width "$WIDTH"
-        evaluate vanila_mcts "$scorer" "$seed" --RM "$scorer" --num_sequence "$NUM_PATH" --tree_max_width "$WIDTH"
+        evaluate beam_search "$scorer" "$seed" --RM "$scorer" --budget "$BUDGET" --tree_max_width "$WIDTH"
+        evaluate vanila_mcts "$scorer" "$seed" --RM "$scorer" --budget "$BUDGET" --tree_max_width "$WIDTH"
     done
 done
 first=${SCORERS%% *} seed=${SEEDS%% *}

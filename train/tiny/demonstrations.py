@@ -1,5 +1,7 @@
 """Demonstrations that the embedded policy is trained on: right reductions, and misconceptions followed faithfully.
 
+Always the leftmost operation that is ready is reduced: where the next line may be one of several, a small model
+writes mixtures of them, which are wrong in the reduction and right in the rest, so that they heal.
 A trap of `envs.arithmetic.misconceptions` is fallen for with its own probability; the wrong line is then
 continued as it stands, so that errors do not heal. A share of demonstrations holds one corrupted line that
 the loss does not see: the model never learns to write it, only to follow the line above and not the question.
@@ -13,10 +15,10 @@ from typing import NamedTuple
 
 from envs.arithmetic import generator
 from envs.arithmetic.expression import Expr, Op, Path, apply, operations, reductions, replace, subtree, to_text
-from envs.arithmetic.misconceptions import probability, trap_at
+from envs.arithmetic.misconceptions import probability, trap_at, traps
 
 LEVEL_SHARES = {"3": 0.30, "5": 0.25, "8": 0.37, "12": 0.03, "16": 0.01, "check": 0.04}
-LEFTMOST = 0.85  # of the steps reduce the leftmost operation that is ready, the others any
+TRAP_FREE = 0.4  # of the questions without a trap are used: traps are rare events, and cost a learner most
 CORRUPTED = 0.6  # of the demonstrations hold a masked wrong line
 TAKE_BACK = 0.6  # of the errors at level "check" are taken back in the next line
 
@@ -38,7 +40,8 @@ def corrupt(node: Op, after: Expr, path: Path, rng: random.Random) -> tuple[str,
     places = list(numbers(after))
     place, old = rng.choice(places) if len(places) > 1 and rng.random() < 0.6 else (path, subtree(after, path))
     assert isinstance(old, int)
-    wrong = old + rng.choice([d for d in (-30, -20, -10, -3, -2, -1, 1, 2, 3, 10, 20, 30) if old + d >= 2])
+    distances = (-30, -20, -10, -3, -2, -1, 1, 2, 3, 10, 20, 30)
+    wrong = old + rng.choice([d for d in distances if old + d >= 2 or old < 2])  # a fallen trap may leave old < 2
     value = wrong if place == path else subtree(after, path)
     return f"{node.left} {node.op} {node.right} = {value}", replace(after, place, wrong)
 
@@ -57,8 +60,7 @@ def demonstrate(expr: Expr, rng: random.Random, check: bool) -> list[Line]:
     corrupt_at = rng.randrange(operations(expr)) if rng.random() < CORRUPTED else -1
     lines: list[Line] = []
     while isinstance(expr, Op):
-        ready = list(reductions(expr))
-        path, node = ready[0] if rng.random() < LEFTMOST else rng.choice(ready)
+        path, node = next(reductions(expr))
         assert isinstance(node.left, int) and isinstance(node.right, int)
         value = apply(node.op, node.left, node.right)
         right = step_text(f"{node.left} {node.op} {node.right} = {value}", after := replace(expr, path, value))
@@ -85,6 +87,8 @@ def demonstrations(seed: int) -> Iterator[tuple[str, list[Line]]]:
     while True:
         level = rng.choices(list(LEVEL_SHARES), list(LEVEL_SHARES.values()))[0]
         expr = next(questions[level])
+        if not traps(expr) and rng.random() >= TRAP_FREE:
+            continue
         check = level == "check"
         question = (generator.CHECK_TAG if check else "") + to_text(expr)
         yield question, demonstrate(expr, rng, check)

@@ -2,13 +2,13 @@
 
 For each question of the train split, solutions are sampled at temperature 1 from the policy and from earlier
 checkpoints of it, and put in a tree of prefixes. A prefix through which a right solution passes is right
-(hard estimation, c > 0; Wang et al., 2024). Along every other solution the first prefix without one is given
+(hard estimation, c > 0; Wang et al., 2024). Along `--paths` of the others the first prefix without one is given
 rollouts of the final policy until it has `k`: a right rollout makes it right and the search goes on one step
 later, none makes it the first error, and what follows is not labelled. The oracle is never asked.
 
-Rows: question, steps, labels (1 right, 0 wrong; as many as steps are labelled), c, k, the oracle's
-`prefix_ok` for the ceiling and for evaluation. Questions that no rollout solved are dropped: of those, a
-failure to solve says nothing of a single step.
+Rows, one for each different solution: question, steps, labels (1 right, 0 wrong; of as many steps as are decided),
+c, k, the oracle's `prefix_ok` for the ceiling and for evaluation. Questions that no rollout solved are dropped: of
+those, a failure to solve says nothing of a single step.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Question:
         self.problem = problem
         self.rollouts: dict[Prefix, int] = defaultdict(int)
         self.right: dict[Prefix, int] = defaultdict(int)
-        self.paths: list[Prefix] = []  # distinct sampled solutions
+        self.solutions: list[Prefix] = []  # that differ
+        self.paths: list[Prefix] = []  # those to be labelled whole
 
     def add(self, text: str, keep: bool, count_from: int = 0) -> None:
         """Count a finished solution at all prefixes of at least `count_from` steps; `keep` it for labelling."""
@@ -47,8 +48,8 @@ class Question:
         for n in range(count_from, len(steps) + 1):
             self.rollouts[steps[:n]] += 1
             self.right[steps[:n]] += ok
-        if keep and steps not in self.paths:
-            self.paths.append(steps)
+        if keep and steps not in self.solutions:
+            self.solutions.append(steps)
 
     def open_point(self, path: Prefix, k: int) -> Prefix | None:
         """The prefix of `path` that needs rollouts next, or None when its labels are decided."""
@@ -59,10 +60,13 @@ class Question:
                 return None if done else prefix
         return None
 
-    def row(self, path: Prefix) -> dict[str, object]:
-        """The training row of a solution: labels up to and including the first error."""
+    def row(self, path: Prefix, k: int) -> dict[str, object]:
+        """The training row of a solution: labels up to and including the first error, as far as they are decided."""
         labels: list[int] = []
+        undecided = self.open_point(path, k)
         for n in range(1, len(path) + 1):
+            if path[:n] == undecided:
+                break
             labels.append(int(self.right[path[:n]] > 0))
             if not labels[-1]:
                 break
@@ -107,7 +111,8 @@ def label(args: argparse.Namespace) -> None:
         spent += len(prompts)
         print(f"{folder.name}: {len(prompts)} solutions, {time.monotonic() - started:.0f} s", flush=True)
     for q in everything:
-        q.paths = rng.sample(q.paths, min(len(q.paths), args.paths))
+        wrong = [path for path in q.solutions if not q.right[path]]
+        q.paths = rng.sample(wrong, min(len(wrong), args.paths))
     everything = [q for q in everything if q.right[()]]
     for round_index in range(40):
         points = {(q, point) for q in everything for path in q.paths if (point := q.open_point(path, args.k))}
@@ -125,7 +130,7 @@ def label(args: argparse.Namespace) -> None:
         spent += len(jobs)
         print(f"round {round_index}: {len(points)} points, {spent} rollouts, {time.monotonic() - started:.0f} s",
               flush=True)  # fmt: skip
-    rows = [q.row(path) for q in everything for path in q.paths]
+    rows = [q.row(path, args.k) for q in everything for path in q.solutions]
     with args.out.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     print(f"{len(rows)} solutions of {len(everything)} questions, {spent} rollouts")
@@ -138,7 +143,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--questions", type=int, default=3000)
     parser.add_argument("--samples", type=int, default=16, help="solutions a question, a quarter from each checkpoint")
-    parser.add_argument("--paths", type=int, default=8, help="distinct solutions a question that are labelled")
+    parser.add_argument("--paths", type=int, default=4, help="wrong solutions a question that are labelled whole")
     parser.add_argument("--k", type=int, default=8, help="rollouts before a prefix is called wrong")
     parser.add_argument("--split", default="train")
     parser.add_argument("--seed", type=int, default=0)

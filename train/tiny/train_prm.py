@@ -1,9 +1,14 @@
 """Train `openr-tiny-prm` from the policy's weights: `python -m train.tiny.train_prm --policy F --data F.jsonl --out F`.
 
-Cross entropy of the two tokens that the card reads (good, bad) at each step's tag with the Monte Carlo value c/k
-(soft estimation; Wang et al., 2024), on steps up to and including the first with value 0; the supervised position is
-the one that `prm.scoring` reads, because its layout makes both. `--labels labels` takes c > 0 instead.
-`--labels prefix_ok` trains on the oracle's labels instead: the ceiling, not the product.
+The model gets `--new_layers` on top, which start as the identity: telling that a token is not the one expected needs
+some depth behind the expectation. Three losses are summed: cross entropy of the card's good and bad tokens with the
+label of each step at its tag (the position that `prm.scoring` reads, because its layout makes both), up to and
+including the first wrong step; the same at each token of steps whose every token has a label; and the policy's own
+loss, next tokens, on right steps. Every solution that all its labels call right also comes as a corrupted copy
+(`prm_examples`), in all epochs but the last, which shows the policy's own mistakes alone, at their own rate.
+
+Labels are c > 0 of Monte Carlo rollouts (hard estimation; Wang et al., 2024); `--labels prefix_ok` trains on the
+oracle's labels instead: the ceiling, not the product.
 """
 
 from __future__ import annotations
@@ -12,32 +17,55 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from prm.scoring.layout import Layouter
 from reason.model_cards import card as cards
-from train.tiny.train_policy import learning_rate, save
+from train.tiny.prm_examples import GOOD, UNKNOWN, Example, corrupted, labelled
+from train.tiny.train_policy import IGNORE, learning_rate, save
+
+WEIGHTS = (1.0, 0.5, 0.3)  # of the losses at the tags, at the other tokens, and of the policy's
 
 
-class Example:
-    """One solution: token ids, where its tags stand, and the labels of its first steps."""
+def deeper(folder: Path, new_layers: int) -> Qwen2ForCausalLM:
+    """The model in `folder` with more layers on top, whose outputs are 0 at first."""
+    old = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    settings = old.config.to_dict()
+    settings["num_hidden_layers"] += new_layers
+    del settings["layer_types"]
+    config = Qwen2Config(**settings)
+    config._attn_implementation = "eager"  # on a CPU its backward pass is twice as fast as the fused kernel's
+    model = Qwen2ForCausalLM(config)
+    model.load_state_dict(old.state_dict(), strict=False)
+    for layer in model.model.layers[old.config.num_hidden_layers :]:
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+    return model
 
-    def __init__(self, row: dict, key: str, layouter: Layouter) -> None:
-        labels = [c / k for c, k in zip(row["c"], row["k"], strict=True)] if key == "soft" else row[key]
-        end = next((i + 1 for i, label in enumerate(labels) if not label), len(labels))
-        self.labels = labels[:end]
-        layout = layouter.lay_out(row["question"], row["steps"][:end])
-        self.ids, self.tags = layout.tokens, layout.positions
+
+def examples(rows: Sequence[dict], key: str, layouter: Layouter, corrupt: bool, rng: random.Random) -> list[Example]:
+    """The rows with their labels, and with `corrupt` a spoilt copy of each that is right to its end."""
+    found = []
+    for row in rows:
+        found.append(labelled(layouter, row["question"], row["steps"], row[key]))
+        if corrupt and len(row[key]) == len(row["steps"]) and all(row[key]):
+            found.append(corrupted(layouter, row["question"], row["steps"], rng))
+    return [example for example in found if example.tags]
 
 
-def batches(examples: list[Example], max_tokens: int, rng: random.Random) -> Iterator[list[Example]]:
-    """All examples once, in batches of similar length and at most `max_tokens` padded tokens."""
-    ordered = sorted(examples, key=lambda e: (len(e.ids), rng.random()))
+def batches(found: list[Example], max_tokens: int, rng: random.Random) -> Iterator[list[Example]]:
+    """All examples once, in batches of similar length and at most `max_tokens` padded tokens, in random order.
+
+    A short example is often short because it ends with an error, so an update needs batches of several lengths.
+    """
+    ordered = sorted(found, key=lambda e: (len(e.ids), rng.random()))
     packed: list[list[Example]] = [[]]
     for example in ordered:
         if packed[-1] and len(example.ids) * (len(packed[-1]) + 1) > max_tokens:
@@ -47,45 +75,80 @@ def batches(examples: list[Example], max_tokens: int, rng: random.Random) -> Ite
     yield from packed
 
 
+class Sums(NamedTuple):
+    """Cross entropies summed over tags, other tokens with a target, and next tokens of right steps; scalars."""
+
+    tags: torch.Tensor
+    tokens: torch.Tensor
+    lm: torch.Tensor
+
+
+def counts(batch: Sequence[Example]) -> tuple[int, int, int]:
+    """How many terms the three sums of `losses` have; at least 1 each."""
+    tags = sum(len(e.tags) for e in batch)
+    known = sum(target != UNKNOWN for e in batch for target in e.targets)
+    right = sum(target == GOOD for e in batch for target in e.targets[1:])
+    return max(tags, 1), max(known - tags, 1), max(right, 1)
+
+
+def losses(model: Qwen2ForCausalLM, batch: Sequence[Example], bad: int, good: int) -> Sums:
+    """The losses of a padded batch."""
+    device = model.device
+    ids = pad_sequence([torch.tensor(e.ids) for e in batch], True, model.config.pad_token_id).to(device)
+    targets = pad_sequence([torch.tensor(e.targets) for e in batch], True, UNKNOWN).to(device)
+    tags = torch.zeros_like(ids, dtype=torch.bool)
+    for row, example in enumerate(batch):
+        tags[row, list(example.tags)] = True
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        hidden = model.model(input_ids=ids).last_hidden_state
+        logits = model.lm_head(hidden).float()
+    verdicts = logits[..., [bad, good]]
+    tokens = (targets != UNKNOWN) & ~tags
+    following = torch.where(targets == GOOD, ids, IGNORE)[:, 1:].flatten()
+    return Sums(
+        cross_entropy(verdicts[tags], targets[tags], reduction="sum"),
+        cross_entropy(verdicts[tokens], targets[tokens], reduction="sum"),
+        cross_entropy(logits[:, :-1].flatten(0, 1), following, ignore_index=IGNORE, reduction="sum"),
+    )
+
+
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     rng = random.Random(args.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(args.policy)
     card = cards.find("openr-tiny-prm", "prm")
     assert isinstance(card, cards.PRMCard)
     layouter = Layouter(card, tokenizer)
     good, bad = layouter.single_token("good", card.good), layouter.single_token("bad", card.bad)
     rows = [json.loads(line) for line in args.data.read_text(encoding="utf-8").splitlines()]
-    examples = [Example(row, args.labels, layouter) for row in rows]
-    model = AutoModelForCausalLM.from_pretrained(args.policy, dtype=torch.float32, attn_implementation="eager")
-    model.to(device).train()
+    model = deeper(args.policy, args.new_layers).to("cuda" if torch.cuda.is_available() else "cpu").train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
-    total = args.epochs * sum(len(example.ids) for example in examples)
-    print(f"{len(examples)} solutions, {total:,} tokens in {args.epochs} epochs", flush=True)
+    epochs = [examples(rows, args.labels, layouter, epoch < args.epochs - 1, rng) for epoch in range(args.epochs)]
+    total = sum(len(e.ids) for epoch in epochs for e in epoch)
+    print(f"{len(rows)} solutions, {total:,} tokens, {model.num_parameters():,} parameters", flush=True)
     started, seen, step, recent = time.monotonic(), 0, 0, []
-    for _ in range(args.epochs):
-        for batch in batches(examples, args.batch_tokens, rng):
-            ids = pad_sequence([torch.tensor(e.ids) for e in batch], True, tokenizer.pad_token_id).to(device)
-            where = torch.tensor([(i, tag) for i, e in enumerate(batch) for tag in e.tags], device=device)
-            labels = torch.tensor([float(label) for e in batch for label in e.labels], device=device)
+    for epoch in epochs:
+        packed = list(batches(epoch, args.batch_tokens, rng))
+        for start in range(0, len(packed), args.accumulate):
+            micro = packed[start : start + args.accumulate]
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(min(seen / total, 1.0), args.lr)
-            with torch.autocast(device, dtype=torch.bfloat16):
-                hidden = model.model(input_ids=ids).last_hidden_state[where[:, 0], where[:, 1]]
-            logits = hidden.float() @ model.lm_head.weight[[bad, good]].T
-            loss = torch.nn.functional.cross_entropy(logits, torch.stack([1 - labels, labels], 1))
-            loss.backward()
+            terms, means = counts([e for batch in micro for e in batch]), [0.0, 0.0, 0.0]
+            for batch in micro:
+                parts = [part / n for part, n in zip(losses(model, batch, bad, good), terms, strict=True)]
+                sum(weight * part for weight, part in zip(WEIGHTS, parts, strict=True)).backward()
+                means = [mean + part.item() for mean, part in zip(means, parts, strict=True)]
+                seen += sum(len(e.ids) for e in batch)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            seen += sum(len(e.ids) for e in batch)
             step += 1
-            recent.append(loss.item())
+            recent.append(means)
             if step % 50 == 0:
+                tag, token, lm = (sum(column) / 50 for column in zip(*recent[-50:], strict=True))
                 rate = seen / (time.monotonic() - started)
-                print(f"step {step}  {seen / total:.0%}  loss {sum(recent[-50:]) / 50:.4f}  {rate:,.0f} tokens/s",
-                      flush=True)  # fmt: skip
+                print(f"step {step}  {seen / total:.0%}  loss at tags {tag:.4f}  tokens {token:.4f}  lm {lm:.4f}  "
+                      f"{rate:,.0f} tokens/s", flush=True)  # fmt: skip
     save(model, tokenizer, args.out)
 
 
@@ -94,10 +157,12 @@ def main() -> None:
     parser.add_argument("--policy", type=Path, required=True, help="the weights to start from")
     parser.add_argument("--data", type=Path, required=True, help="rows of train.tiny.label_steps")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--labels", choices=("soft", "labels", "prefix_ok"), default="soft", help="c/k, c > 0, oracle")
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--batch_tokens", type=int, default=2048)
-    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--labels", choices=("labels", "prefix_ok"), default="labels", help="c > 0, or the oracle's")
+    parser.add_argument("--new_layers", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--batch_tokens", type=int, default=1024, help="of a forward pass, padding included")
+    parser.add_argument("--accumulate", type=int, default=4, help="forward passes an update")
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     train(parser.parse_args())
 

@@ -6,6 +6,7 @@ rows. A finished row is replaced by the last one: rows in use are always the fir
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from transformers import AttentionInterface, DynamicCache, PretrainedConfig
 from transformers.cache_utils import Cache
 
 ATTENTION = "openr_slots"
-CHUNK = 64  # lengths are rounded up to it: fewer shapes, and sums whose order does not change with the padding
+CHUNK = 32  # lengths are rounded up to it: fewer shapes, and sums whose order does not change with the padding
 
 
 def attend(
@@ -24,6 +25,7 @@ def attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
+    blocks: Sequence[tuple[int, int, int]] | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of query [batch, heads, t, dim] over key, value [batch, kv heads, length, dim].
@@ -31,14 +33,20 @@ def attend(
     Returns [batch, t, heads, dim], and no weights.
 
     A single new token reads its row under `attention_mask` [batch, 1, 1, length] (added); the query heads that share
-    a key head are taken as if they were positions, so that keys are not copied. Several tokens are a causal prefill.
+    a key head are taken as if they were positions, so that keys are not copied. `blocks` are neighbouring rows that
+    are shorter than others: first, end, length. Several tokens are a causal prefill.
     """
     batch, heads, tokens, dim = query.shape
     kv_heads = key.shape[1]
     if tokens == 1:
         grouped = query.view(batch, kv_heads, heads // kv_heads, dim)
-        out = F.scaled_dot_product_attention(grouped, key, value, attn_mask=attention_mask, scale=scaling)
-        return out.reshape(batch, 1, heads, dim), None
+        parts = [
+            F.scaled_dot_product_attention(
+                grouped[a:b], key[a:b, :, :n], value[a:b, :, :n], attn_mask=attention_mask[a:b, ..., :n], scale=scaling
+            )
+            for a, b, n in blocks or [(0, batch, key.shape[2])]
+        ]
+        return torch.cat(parts).reshape(batch, 1, heads, dim), None
     key, value = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (key, value))
     out = F.scaled_dot_product_attention(
         query, key, value, attn_mask=attention_mask, is_causal=attention_mask is None, scale=scaling

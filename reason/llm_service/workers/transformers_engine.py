@@ -21,11 +21,13 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from reason.llm_service.workers.base_worker import WorkerError
 from reason.llm_service.workers.generation import Generated, GenerateRequest, cut_at_stop, decode_continuation, finished
+from reason.llm_service.workers.packed_linear import pack_linears
 from reason.llm_service.workers.sampling import draw, uniforms
 from reason.llm_service.workers.slots import CHUNK, Slots, round_up
 
 PREFILL_TOKENS = 4096  # of one prefill pass, padding included
 ROWS_PER_THREAD = 4  # on a CPU, fewer rows of a product take another kernel, whose sums differ in the last bit
+BLOCK = 32  # neighbouring rows that are attended together, up to the longest of them; the longest rows come first
 PREFILL_MULTIPLE = 16  # prompts are padded to it: fewer shapes, and never a single token
 END, MAYBE = 1, 2  # what a sampled token may mean: the sample ends; a stop text may be complete
 MAX_STOP_TABLES = 64
@@ -79,6 +81,8 @@ class Engine:
         self.model, self.tokenizer, self.end_ids = model, tokenizer, end_ids
         self.max_rows, self.kv_bytes = max_rows, kv_bytes
         self.device = model.device
+        pack_linears(model)
+        self.block = BLOCK if model.device.type == "cpu" else max_rows  # a GPU waits for its longest row anyway
         self.multiple = ROWS_PER_THREAD * torch.get_num_threads() if model.device.type == "cpu" else 1
         self.slots = Slots(model.config.get_text_config(), model.dtype, model.device)
         self.vocabulary = model.config.get_text_config().vocab_size
@@ -291,11 +295,17 @@ class Engine:
             attention_mask=mask[:, None, None],
             past_key_values=self.slots.at(position, past.shape[1]),
             use_cache=True,
+            blocks=self._blocks(rows),
         ).logits[:active, -1]
         uniform = uniforms(self.seed[:active], self.count[:active].astype(np.uint64))
         sampling = (torch.from_numpy(x[:active]).to(self.device) for x in (self.temperature, self.top_p, self.top_k))
         tokens, logprobs = draw(logits.float(), *sampling, torch.from_numpy(uniform).to(self.device))
         self._record(tokens.cpu().numpy(), logprobs.cpu().numpy())
+
+    def _blocks(self, rows: int) -> list[tuple[int, int, int]]:
+        """First row, end and length of the blocks of the first `rows` rows."""
+        ends = [(first, min(first + self.block, rows)) for first in range(0, rows, self.block)]
+        return [(first, end, round_up(int(self.position[first:end].max()) + 1, CHUNK)) for first, end in ends]
 
     def _record(self, tokens: np.ndarray, logprobs: np.ndarray) -> None:
         """Append the drawn tokens and settle the samples that are finished."""
@@ -337,16 +347,23 @@ class Engine:
                 job.tell(job.watcher.put_nowait, ids)
 
     def _free(self, row: int) -> None:
-        """Give up a row: the last row in use takes its place."""
+        """Give up a row: the longest row of the next block takes its place, and so on; the last row goes last."""
         last = self.active - 1
+        while (behind := (row // self.block + 1) * self.block) <= last:
+            longest = behind + int(self.position[behind : min(behind + self.block, self.active)].argmax())
+            self._move(longest, row)
+            row = longest
         if row != last:
-            self.slots.move(last, row, int(self.position[last]))
-            for array in (
-                self.token, self.position, self.count, self.limit, self.length, self.seed, self.logprob,
-                self.temperature, self.top_p, self.top_k, self.table,
-            ):  # fmt: skip
-                array[row] = array[last]
-            self.output[row] = self.output[last]
-            self.jobs[row] = self.jobs[last]
+            self._move(last, row)
         self.jobs.pop()
         self.active = last
+
+    def _move(self, source: int, target: int) -> None:
+        """Let a row go on in another one."""
+        self.slots.move(source, target, int(self.position[source]))
+        for array in (
+            self.token, self.position, self.count, self.limit, self.length, self.seed, self.logprob,
+            self.temperature, self.top_p, self.top_k, self.table, self.output,
+        ):  # fmt: skip
+            array[target] = array[source]
+        self.jobs[target] = self.jobs[source]

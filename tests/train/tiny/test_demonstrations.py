@@ -38,14 +38,13 @@ def test_a_line_that_the_loss_does_not_see_is_wrong_and_the_only_one():
     assert hidden > 20
 
 
-def test_without_trap_and_corruption_nearly_every_solution_is_right():
-    plain = wrong = 0
+def test_without_trap_and_corruption_every_solution_is_right():
+    plain = 0
     for expr, lines, verdicts in demonstrated("8", 600):
         if not traps(expr) and all(line.learn for line in lines):
             plain += 1
-            wrong += not verdicts[-1].prefix_ok  # a trap can still wait where another order of reductions leads
+            assert verdicts[-1].prefix_ok
     assert plain > 80
-    assert wrong <= 0.12 * plain
 
 
 def test_errors_are_followed_and_do_not_heal():
@@ -65,7 +64,7 @@ def test_traps_are_fallen_for_at_their_probability():
             fallen += not verdicts[-1].prefix_ok
             expected += probability(keys[0])
     assert expected > 150
-    assert 0.85 < fallen / expected < 1.1
+    assert 0.9 < fallen / expected < 1.1
 
 
 def test_at_level_check_some_errors_are_taken_back():
