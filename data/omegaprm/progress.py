@@ -25,9 +25,7 @@ class Progress:
         on_screen = sys.stderr.isatty()
         self._every = 0.5 if on_screen else 15.0  # seconds; a log file wants few lines
         before = sum(self._statuses.values())
-        self._bar = tqdm(
-            total=total, initial=before, unit="question", mininterval=self._every, dynamic_ncols=on_screen
-        )
+        self._bar = tqdm(total=total, initial=before, unit="question", mininterval=self._every, dynamic_ncols=on_screen)
 
     def update(self, record: Record) -> None:
         """Count one finished question."""

@@ -60,4 +60,3 @@ def narrow(tree: RolloutTree, path: Path) -> Prefix | None:
             path.wrong = middle
     tree.wrong.add(steps[: path.wrong])
     return None
-

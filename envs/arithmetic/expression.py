@@ -57,7 +57,7 @@ def parse(text: str) -> Expr:
     while end < len(text):
         match = _TOKEN.match(text, end)
         if match is None:
-            raise ExpressionError(f"unexpected text at {end}: {text[end:end + 20]!r}")
+            raise ExpressionError(f"unexpected text at {end}: {text[end : end + 20]!r}")
         tokens.append(match.group(1))
         end = match.end()
     expr, rest = _sum(tokens, 0, 0)

@@ -36,8 +36,8 @@ class Batcher:
 
     async def run(self, layouts: Sequence[Layout]) -> Result:
         """As Scorer.run; a call that is cancelled leaves the queue."""
-        owner = owners([layout.tokens for layout in layouts])
-        found = {i: asyncio.get_running_loop().create_future() for i in sorted(set(owner)) if layouts[i].positions}
+        owner = owners([layout.key for layout in layouts])
+        found = {i: asyncio.get_running_loop().create_future() for i in sorted(set(owner)) if layouts[i].scores}
         self.queue += [Waiting(layouts[i], future) for i, future in found.items()]
         if self.queue and (self.draining is None or self.draining.done()):
             self.draining = asyncio.create_task(self._drain())

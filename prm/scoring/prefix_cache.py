@@ -53,8 +53,9 @@ class Row:
 class PrefixCache:
     """Bound to one model whose weights stay. Not for use from several threads at a time."""
 
-    def __init__(self, model: Any, head: Head, tag: int, token_budget: int, memory: int) -> None:
-        """`memory`: bytes for keys and values; `token_budget`: padded tokens of a forward pass."""
+    def __init__(self, model: Any, head: Head, tag: int | None, token_budget: int, memory: int) -> None:
+        """`memory`: bytes for keys and values; `token_budget`: padded tokens of a forward pass; `tag`: the only
+        token with scores, None where any may have one."""
         self.model, self.head, self.tag, self.token_budget = model, head, tag, token_budget
         widths = _widths(model)
         size = 2 if model.dtype in (torch.bfloat16, torch.float16) else 4
@@ -163,7 +164,7 @@ class PrefixCache:
                 visible[r, at:end, context + at : context + end] = np.tri(end - at, dtype=bool)
                 last[node] = end - 1
                 at = end
-        tags = np.nonzero((ids == self.tag) & (write != self.waste))
+        tags = np.nonzero((write != self.waste) & (True if self.tag is None else ids == self.tag))
         device = self.model.device
         mask = torch.zeros(visible.shape, dtype=self.model.dtype)
         mask.masked_fill_(torch.from_numpy(~visible), torch.finfo(mask.dtype).min)  # finite: padding sees nothing else

@@ -1,7 +1,8 @@
 """A PRM ready to score: a model, its tokenizer and its card. Used by the reward worker, by trainers and benchmarks.
 
 The model must be causal: batches are padded on the right, where no real token can see the padding, so no attention
-mask is needed, and the scores of an input's prefix are the first of its scores. Where the weights stay as they are,
+mask is needed, and the scores of an input's prefix are the first of its scores. An outcome model's input goes through
+as its parts, one for each step. Where the weights stay as they are,
 `keep_prefixes` makes tokens that were read once stay read.
 """
 
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from prm.scoring.heads import HEADS
+from prm.scoring import heads, implicit
 from prm.scoring.layout import Layout, Layouter
 from prm.scoring.plan import batches, nearest, owners
 from prm.scoring.prefix_cache import PrefixCache, unfit
@@ -71,12 +72,17 @@ class Scorer:
     tokenizer: Any
     card: PRMCard
     token_budget: int = TOKEN_BUDGET["cpu"]
+    reference: Any = None  # of an implicit PRM: the second model
     layouter: Layouter = field(init=False)
     cache: PrefixCache | None = field(init=False, default=None)  # see `keep_prefixes`
 
     def __post_init__(self) -> None:
         self.layouter = Layouter(self.card, self.tokenizer, self.model.config.max_position_embeddings)
-        self.head = _head_kind(self.card)[1](self.model, self.card, self.layouter)
+        self.head = heads.kind(self.card)[1](self.model, self.card, self.layouter)
+        if self.head is None:
+            if self.reference is None:
+                raise CardError(f"card {self.card.name!r}: head {self.card.head} needs a reference_model")
+            implicit.check(self.model, self.reference, self.card)
 
     @classmethod
     def load(
@@ -87,10 +93,12 @@ class Scorer:
         token_budget: int | None = None,
         base_model: str | None = None,
         trust_remote_code: bool = False,
+        reference_model: str | None = None,
     ) -> Scorer:
         """Load a model folder (or hub id) by its card: fp32 on a CPU, bf16 on a GPU. Raises CardError, OSError.
 
-        A folder with an adapter_config.json is merged into `base_model`, or the card's. Forward passes hold at most
+        A folder with an adapter_config.json is merged into `base_model`, or the card's; `reference_model` likewise
+        goes before the card's. Forward passes hold at most
         `token_budget` padded tokens. The default for a CPU is small: on one core a model of 2.5 million parameters
         reads 9,400 tokens/s one solution at a time, 12,700 in passes of 1,024 tokens, and 8,800 in passes of 4,096,
         which fall out of the caches and pad more.
@@ -98,12 +106,12 @@ class Scorer:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         options = {"dtype": dtype, "trust_remote_code": trust_remote_code}
-        loader, _ = _head_kind(card)
+        heads.kind(card)
         adapter = (Path(folder) / "adapter_config.json").is_file()
         base = (base_model or card.base_model) if adapter else folder
         if not base:
             raise CardError(f"card {card.name!r}: {folder} is an adapter, so base_model must name its model")
-        model = loader.from_pretrained(base, **options)
+        model = heads.load(base, card, **options)
         if adapter:
             from peft import PeftModel
 
@@ -112,8 +120,14 @@ class Scorer:
         tokenizer = AutoTokenizer.from_pretrained(
             folder if own_tokenizer else base, trust_remote_code=trust_remote_code
         )
+        second = None
+        if card.head == "implicit":
+            if not (reference_model or card.reference_model):
+                raise CardError(f"card {card.name!r}: head implicit needs a reference_model")
+            second = AutoModelForCausalLM.from_pretrained(reference_model or card.reference_model, **options)
+            second.to(device).eval()
         budget = token_budget or TOKEN_BUDGET[torch.device(device).type]
-        scorer = cls(model.to(device).eval(), tokenizer, card, budget)
+        scorer = cls(model.to(device).eval(), tokenizer, card, budget, second)
         scorer.self_test()
         return scorer
 
@@ -123,8 +137,8 @@ class Scorer:
 
     def run(self, layouts: Sequence[Layout]) -> Result:
         """Score inputs that are laid out; identical ones and prefixes of others are computed once."""
-        owner = owners([layout.tokens for layout in layouts])
-        todo = sorted({i for i in owner if layouts[i].positions}, key=lambda i: -len(layouts[i].tokens))
+        owner = owners([layout.key for layout in layouts])
+        todo = sorted({i for i in owner if layouts[i].scores}, key=lambda i: -len(layouts[i].tokens))
         found: dict[int, Scored] = {}
         while todo:
             batch = [todo[j] for j in self.pick([layouts[i] for i in todo])] if self.cache else todo
@@ -141,6 +155,12 @@ class Scorer:
     @torch.inference_mode()
     def compute(self, layouts: Sequence[Layout]) -> list[Scored]:
         """Scores of inputs that go into a pass together: from the cache and into it, where there is one."""
+        inputs = [one for layout in layouts for one in layout.inputs]
+        found = iter(self._compute(inputs))
+        return [_joined([next(found) for _ in layout.inputs]) for layout in layouts]
+
+    def _compute(self, layouts: Sequence[Layout]) -> list[Scored]:
+        """The same for inputs without parts."""
         if self.cache is None:
             return self._in_full(layouts)
         try:
@@ -151,7 +171,7 @@ class Scorer:
                 return self._in_full(layouts)
             half = len(layouts) // 2
             logger.warning("a pass of %d inputs does not fit the GPU's memory; it is halved", len(layouts))
-            return self.compute(layouts[:half]) + self.compute(layouts[half:])
+            return self._compute(layouts[:half]) + self._compute(layouts[half:])
         left_out = [layout for layout, one in zip(layouts, cached, strict=True) if one.scores is None]
         in_full = iter(self._in_full(left_out))
         return [
@@ -169,7 +189,7 @@ class Scorer:
 
     @torch.inference_mode()
     def forward(self, layouts: Sequence[Layout]) -> list[list[float] | ScoreError]:
-        """One padded forward pass, scores unchecked; halved, and again, where it does not fit the GPU's memory."""
+        """One padded forward pass of inputs without parts, unchecked; halved where it does not fit the memory."""
         try:
             scores = self._forward(layouts)
         except torch.cuda.OutOfMemoryError as error:
@@ -186,6 +206,8 @@ class Scorer:
         ids = torch.zeros(len(layouts), max(len(layout.tokens) for layout in layouts), dtype=torch.long)
         for row, layout in enumerate(layouts):
             ids[row, : len(layout.tokens)] = torch.tensor(layout.tokens)
+        if self.head is None:
+            return implicit.log_ratios(self.model, self.reference, self.card, ids.to(device), layouts)
         counts = [len(layout.positions) for layout in layouts]
         rows = torch.arange(len(layouts)).repeat_interleave(torch.tensor(counts)).to(device)
         positions = torch.tensor([p for layout in layouts for p in layout.positions], device=device)
@@ -196,9 +218,12 @@ class Scorer:
     def keep_prefixes(self, memory: int) -> None:
         """Keep keys and values of what was scored, in at most `memory` bytes; for a model whose weights stay.
 
-        Logs a warning and keeps nothing where the model's attention is not of that kind (windows, recurrent states).
+        Logs a warning and keeps nothing where the model's attention is not of that kind (windows, recurrent states),
+        or scores need more than hidden states where they stand (implicit PRMs: two models' logits of every token).
         """
         reason = unfit(self.model, self.layouter.max_length)
+        if self.head is None:
+            reason = f"scores of head {self.card.head} need the logits of every token"
         if reason is None:
             self.cache = PrefixCache(self.model, self.head, self.layouter.tag, self.token_budget, memory)
             reason = self._disagreement()
@@ -209,7 +234,7 @@ class Scorer:
     def _disagreement(self) -> str | None:
         """How scores by way of the cache differ from those in full on a small tree; None where they do not."""
         paths = [["1 + 1 = 2; 2 + 3"], ["1 + 1 = 2; 2 + 3", "5"], ["1 + 1 = 2; 2 + 3", "6", "7"], ["8"]]
-        layouts = [self.layouter.lay_out("1 + 1 + 3", path) for path in paths]
+        layouts = [one for path in paths for one in self.layouter.lay_out("1 + 1 + 3", path).inputs]
         full = [score for scores in self.forward(layouts) for score in scores]
         try:
             cached = [score for layout in layouts for score in self.compute([layout])[0].scores]
@@ -242,7 +267,7 @@ def gather(found: dict[int, Scored], owner: Sequence[int], layouts: Sequence[Lay
             first_scores(found[own].scores if own in found else [], layout)
             for own, layout in zip(owner, layouts, strict=True)
         ],
-        [len(layout.tokens) for layout in layouts],
+        [layout.size for layout in layouts],
         sum(scored.computed for scored in found.values()),
     )
 
@@ -251,15 +276,18 @@ def first_scores(scores: list[float] | ScoreError, layout: Layout) -> list[float
     """The scores of `layout` from those of an input that starts with it; an error where one is not finite."""
     if isinstance(scores, ScoreError):
         return scores
-    scores = scores[: len(layout.positions)]
+    scores = scores[: layout.scores]
     if not all(map(math.isfinite, scores)):
         return ScoreError("the model's score of a step is not a finite number")
     return scores
 
 
-def _head_kind(card: PRMCard) -> tuple[Any, Any]:
-    if card.chat:
-        raise CardError(f"card {card.name!r}: layouts with chat turns (chat: true) are not served yet")
-    if card.head not in HEADS:
-        raise CardError(f"card {card.name!r}: head must be one of {', '.join(HEADS)}, not {card.head!r}")
-    return HEADS[card.head]
+def _joined(parts: Sequence[Scored]) -> Scored:
+    """The scores of an input from those of its parts, or the first error of theirs."""
+    computed = sum(part.computed for part in parts)
+    scores: list[float] = []
+    for part in parts:
+        if isinstance(part.scores, ScoreError):
+            return Scored(part.scores, computed)
+        scores += part.scores
+    return Scored(scores, computed)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
@@ -21,8 +23,12 @@ from reason.evaluation.closing import averages, closing_lines
 from reason.evaluation.evaluator import Setup, judge_solutions
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution, split_steps
-from reason.inference.base import RewardModel
+from reason.inference.base import ModelError, RewardModel, ServiceError
 from reason.inference.ledger import Ledger
+from reason.inference.oracle import OracleRM
+from reason.model_cards.card import to_dict
+
+T = TypeVar("T")
 
 
 def problem_of(row: records.Record) -> Problem:
@@ -50,44 +56,73 @@ async def rescored(row: records.Record, task: Task, rm: RewardModel, setup: Setu
     return row | await judge_solutions(setup, problem, solutions, ledger) | {"ledger": ledger.to_json()}
 
 
-async def run(args: argparse.Namespace) -> Path:
-    """Write the new run folder and return it. Raises BadInput, RecordError, ServiceError."""
-    from reason.inference.fastchat import Services
-    from reason.inference.oracle import OracleRM
-    from reason.model_cards.card import to_dict
+async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Their results, in order; when one raises, the others are stopped."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    config = records.read_config(args.run)
+
+async def rescore(run: Path, name: str, rm: RewardModel, save_dir: Path, num_worker: int = 32) -> Path:
+    """Write a new run folder below `save_dir`, the run as if scored by `rm`, called `name`; returns it.
+
+    Raises BadInput, RecordError, TaskError, and ServiceError with the record's line when `rm` cannot score a solution;
+    then nothing is written.
+    """
+    config = records.read_config(run)
     if config["method"] != "best_of_n":
-        raise BadInput(f"{args.run} is a run of {config['method']}; only the samples of best_of_n serve any scorer")
-    task = load_task(config["dataset"]["task"])
-    grader = task.grader()
-    async with Services(args.controller_addr) as services:
-        oracle = args.RM.partition(":")[0] == "oracle"
-        rm = OracleRM(task, args.RM) if oracle else await services.reward_model(args.RM)
-        config |= {
-            "RM": args.RM,
-            "headline": f"weighted vote, {rm.card.aggregation} of the step scores",
-            "cards": config["cards"] | {"RM": to_dict(rm.card)},
-            "rescored_from": str(args.run),
-        }
-        setup = Setup(task, config["method"], None, rm, SearchOptions(), grader)  # type: ignore[arg-type]
-        folder = records.create(args.save_dir, task.name, config["method"], config)
-        separator = config["cards"]["LM"]["step_separator"]
-        try:
-            for row in records.read_records(args.run):
-                folder.append(await rescored(row, task, rm, setup, separator))
-            folder.write_averages(averages(folder.finished))
-        finally:
-            folder.close()
-            await grader.close()
+        raise BadInput(f"{run} is a run of {config['method']}; only the samples of best_of_n serve any scorer")
+    rows, task = records.read_records(run), load_task(config["dataset"]["task"])
+    grader, places = task.grader(), asyncio.Semaphore(num_worker)
+    setup = Setup(task, config["method"], None, rm, SearchOptions(), grader)  # type: ignore[arg-type]
+    separator = config["cards"]["LM"]["step_separator"]
+
+    async def one(line: int, row: records.Record) -> records.Record:
+        async with places:
+            try:
+                return await rescored(row, task, rm, setup, separator)
+            except ModelError as error:
+                raise ServiceError(f"{run / records.RECORDS}, line {line}: {error}") from None
+
+    try:
+        found = await together(one(line, row) for line, row in enumerate(rows, 1))
+    finally:
+        await grader.close()
+    config |= {
+        "RM": name,
+        "headline": f"weighted vote, {rm.card.aggregation} of the step scores",
+        "cards": config["cards"] | {"RM": to_dict(rm.card)},
+        "rescored_from": str(run),
+    }
+    folder = records.create(save_dir, task.name, config["method"], config)
+    try:
+        for row in found:
+            folder.append(row)
+        folder.write_averages(averages(folder.finished))
+    finally:
+        folder.close()
     print("\n".join(closing_lines(config["method"], str(folder.path), folder.finished)))
     return folder.path
+
+
+async def run(args: argparse.Namespace) -> Path:
+    """The command: rescore with the oracle or with a served reward model. Raises as `rescore` does."""
+    if args.RM.partition(":")[0] == "oracle":
+        task = load_task(records.read_config(args.run)["dataset"]["task"])
+        return await rescore(args.run, args.RM, OracleRM(task, args.RM), args.save_dir)
+    from reason.inference.fastchat import Services
+
+    async with Services(args.controller_addr) as services:
+        return await rescore(args.run, args.RM, await services.reward_model(args.RM), args.save_dir)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     from envs.base_env import TaskError
-    from reason.inference.base import ServiceError
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of a finished best_of_n run")

@@ -54,4 +54,8 @@ def weight(tree: SearchTree, solution: Solution) -> float:
 
 def greatest_weight(tree: SearchTree) -> float:
     """s_max."""
-    return 1.0 if tree.rm is None or tree.rm.card.meaning in ("correctness", "value") else math.inf
+    if tree.rm is None:
+        return 1.0
+    card = tree.rm.card
+    bounded = card.meaning in ("correctness", "value") and (card.head != "value" or card.sigmoid)
+    return 1.0 if bounded else math.inf

@@ -1,4 +1,4 @@
-"""Best-of-N sampling (Cobbe et al., 2021; Li et al., 2023) and greedy chain of thought, which is its N = 1 at temperature 0."""
+"""Best-of-N sampling (Cobbe et al., 2021; Li et al., 2023); greedy chain of thought is its N = 1 at temperature 0."""
 
 from __future__ import annotations
 

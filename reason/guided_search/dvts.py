@@ -1,4 +1,4 @@
-"""Diverse verifier tree search (Beeching et al., 2024, search-and-learn): beam search in subtrees that never compete."""
+"""Diverse verifier tree search (Beeching et al., 2024, search-and-learn): beam search in trees that never compete."""
 
 from __future__ import annotations
 

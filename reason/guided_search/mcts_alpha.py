@@ -55,7 +55,8 @@ async def decode(
                 return None
             started += 1
             return walk(
-                tree, current, width, max_depth, lambda at: select(at, (), pb_c_base, pb_c_init, rules), rules,
+                tree, current, width,  # noqa: B023 (it has run before `current` changes)
+                max_depth, lambda at: select(at, (), pb_c_base, pb_c_init, rules), rules,
                 done=lambda leaf: None,
             )  # fmt: skip
 

@@ -72,7 +72,9 @@ class SearchOptions:
         if self.top_k == 0 or self.top_k < -1:
             raise ValueError(f"top_k must be -1 (off) or at least 1, not {self.top_k}")
         if self.pb_c_base <= 0 or self.pb_c_init < 0:
-            raise ValueError(f"pb_c_base must be above 0 and pb_c_init not negative: {self.pb_c_base}, {self.pb_c_init}")
+            raise ValueError(
+                f"pb_c_base must be above 0 and pb_c_init not negative: {self.pb_c_base}, {self.pb_c_init}"
+            )
 
     @property
     def max_steps(self) -> float:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Node:
     """A prefix of a solution: its parent's steps and one more."""
 
-    parent: "Node | None"
+    parent: Node | None
     step: str
     path: tuple[int, ...]  # child indices from the root, behind a mark of its own where a tree was split
     num_tokens: int = 0  # of this step
@@ -45,7 +45,7 @@ class Node:
     value_sum: float = 0.0
     value_max: float = -math.inf
     virtual: int = 0  # walks of a search that are on their way below this node
-    children: dict[str, "Node"] = field(default_factory=dict)
+    children: dict[str, Node] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -57,7 +57,7 @@ class Node:
         """Number of steps."""
         return len(self.lineage()) - 1
 
-    def lineage(self) -> list["Node"]:
+    def lineage(self) -> list[Node]:
         """Root first, this node last."""
         nodes: list[Node] = [self]
         while nodes[-1].parent is not None:
@@ -210,7 +210,7 @@ class SearchTree:
         scores = await self._in_time(self._score([end.steps()]))
         return scores[0][-1] if scores and scores[0] else node.score
 
-    def split(self, n: int) -> list["SearchTree"]:
+    def split(self, n: int) -> list[SearchTree]:
         """n trees of this question that know nothing of each other: draws of their own, an equal share of the limits
         and the same deadline. `join` takes up what they spent; their leaves can be collected here.
         """
@@ -223,7 +223,7 @@ class SearchTree:
             parts.append(part)
         return parts
 
-    def join(self, parts: Iterable["SearchTree"]) -> None:
+    def join(self, parts: Iterable[SearchTree]) -> None:
         """Add what the trees of `split` spent."""
         for part in parts:
             self.steps_sampled += part.steps_sampled
@@ -295,9 +295,7 @@ class SearchTree:
         steps = [split_steps(sample.text, self.lm.card.step_separator) for sample in samples]
         return list(zip(samples, steps, await self._score(steps), strict=True))
 
-    async def _generate(
-        self, node: Node, seeds: Sequence[int], to_end: bool, greedy: bool = False
-    ) -> list[Sample]:
+    async def _generate(self, node: Node, seeds: Sequence[int], to_end: bool, greedy: bool = False) -> list[Sample]:
         """One sample for each seed, of one step or of the whole rest."""
         card, options = self.lm.card, self.options
         spent = sum(member.num_tokens for member in node.lineage())

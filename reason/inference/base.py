@@ -62,8 +62,6 @@ class RewardModel(Protocol):
 
     card: PRMCard
 
-    async def score(
-        self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger
-    ) -> list[list[float]]:
+    async def score(self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger) -> list[list[float]]:
         """Step scores, exactly one a step, for each (partial) solution given as its steps. Raises ModelError."""
         ...

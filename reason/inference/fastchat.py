@@ -61,7 +61,7 @@ class Services:
     request_timeout: float = 600.0  # seconds without a byte from a worker
     stats: Stats = field(default_factory=Stats)
 
-    async def __aenter__(self) -> "Services":
+    async def __aenter__(self) -> Services:
         self.controller_addr = self.controller_addr.rstrip("/").replace("//0.0.0.0", "//127.0.0.1")
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=300),
@@ -72,21 +72,21 @@ class Services:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.session.close()
 
-    async def language_model(self, name: str) -> "FastChatLM":
+    async def language_model(self, name: str) -> FastChatLM:
         """The policy LM registered as `name`; raises ServiceError with one line that says what to do."""
         pool, details = await self._model(name)
         card = self._card(name, details, "lm")
         assert isinstance(card, LMCard)
         return FastChatLM(card, details, pool)
 
-    async def reward_model(self, name: str) -> "FastChatRM":
+    async def reward_model(self, name: str) -> FastChatRM:
         """The PRM registered as `name`; raises ServiceError with one line that says what to do."""
         pool, details = await self._model(name)
         card = self._card(name, details, "prm")
         assert isinstance(card, PRMCard)
         return FastChatRM(card, details, pool)
 
-    async def _model(self, name: str) -> tuple["WorkerPool", dict[str, Any]]:
+    async def _model(self, name: str) -> tuple[WorkerPool, dict[str, Any]]:
         listed = (await self._controller("list_models")).get("models", [])
         if name not in listed:
             raise ServiceError(
@@ -268,9 +268,7 @@ class FastChatRM:
     details: dict[str, Any]
     pool: WorkerPool
 
-    async def score(
-        self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger
-    ) -> list[list[float]]:
+    async def score(self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger) -> list[list[float]]:
         """See `RewardModel.score`."""
         started = time.monotonic()
         payload: dict[str, Any] = {"model": self.pool.model}
@@ -304,8 +302,11 @@ def check_scores(value: Any, solutions: Sequence[Sequence[str]]) -> list[list[fl
 def _plain_text(card: PRMCard, question: str, steps: Sequence[str]) -> str:
     """The text that OpenR's reward worker takes: question, then each step with its tag.
 
-    A tag that an LM wrote itself is dropped, because that worker gives a score for every tag.
+    A tag that an LM wrote itself is dropped, because that worker gives a score for every tag. Raises ModelError for a
+    card whose layout is no such text.
     """
+    if card.chat or not card.step_tag:
+        raise ModelError(f"card {card.name!r} lays out more than text with tags: serve it with this project's worker")
     text = card.question.replace("{question}", question)
     for n, step in enumerate(steps, 1):
         step = step.replace(card.step_tag, " ")

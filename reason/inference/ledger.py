@@ -22,7 +22,7 @@ class Ledger:
     cut_by_tokens: int = 0  # 1: the search ended at the question's limit of tokens; in a sum, how many did
     cut_by_seconds: int = 0  # the same for seconds
 
-    def add(self, other: "Ledger") -> None:
+    def add(self, other: Ledger) -> None:
         """Add `other`, field by field."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))

@@ -26,9 +26,7 @@ class OracleRM:
         self.card = PRMCard(name=name, head="oracle", step_tag="", meaning="correctness", aggregation="min")
         self.details: dict[str, object] = {"engine": "oracle", "noise": self.noise}
 
-    async def score(
-        self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger
-    ) -> list[list[float]]:
+    async def score(self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger) -> list[list[float]]:
         """See `RewardModel.score`; costs no tokens."""
         started = time.monotonic()
         scores = [

@@ -35,7 +35,9 @@ def render(card: LMCard, question: str, examples: Sequence[tuple[str, str]] = ()
     for q, solution in examples:
         messages += [{"role": "user", "content": q}, {"role": "assistant", "content": solution}]
     messages.append({"role": "user", "content": question})
-    return _template(card.chat_template).render(messages=messages, add_generation_prompt=True, bos_token="", eos_token="")
+    return _template(card.chat_template).render(
+        messages=messages, add_generation_prompt=True, bos_token="", eos_token=""
+    )
 
 
 def _raw(card: LMCard, question: str) -> str:

@@ -46,20 +46,36 @@ class SelfTest:
 
 @dataclass(frozen=True)
 class PRMCard:
-    """A PRM: how question and steps are laid out, where the score is read and from what, what it means."""
+    """A PRM: how question and steps are laid out, where the score is read and from what, what it means.
+
+    With `chat`, question and steps are turns of the chat template, and `question` and `step` lay out their text:
+    the question is the user's turn and the steps are the assistant's; or, with `answer`, each step is a user's turn
+    (the question before the first), answered by `answer`, and its score stands where that answer is predicted.
+    """
 
     name: str
-    head: str  # "token_logits" | "two_class" | "value" | "generative"; see prm/scoring/heads.py
-    step_tag: str  # the text, a single token, at which a step's score is read
-    question: str = "{question}\n"  # layout of the question
+    head: str  # "token_logits" | "two_class" | "value" | "implicit" | "generative"; see prm/scoring/heads.py
+    step_tag: str = ""  # the text, a single token, at which a step's score is read; empty: at the token before {tag}
+    question: str = "{question}\n"  # layout of the question; {bos} is the tokenizer's beginning-of-text token
     step: str = "{step}{tag}\n"  # layout of each step; {n} is its number from 1
     strip: bool = True  # whether a step's surrounding white space is dropped first
+    question_apart: bool = False  # whether the question's text is turned into tokens by itself
     chat_template: str = ""  # as LMCard; used when `chat` is set
     chat: bool = False  # question and steps are turns of a chat
+    system: str = ""  # chat: the system's turn; empty: none, or the template's own
+    answer: str = ""  # chat: the answer to each step's turn, a single token
+    outcome: bool = False  # an ORM: it reads finished solutions; a step's score is that of the solution that ends there
+    closing: str = ""  # outcome, without chat: text after the last step
     good: str = ""  # token_logits, generative: the tokens whose softmax gives P(good)
     bad: str = ""
     good_label: int = 1  # two_class: index of the good class
-    meaning: str = "correctness"  # "correctness" | "value" | "advantage" | "log_ratio"
+    head_weights: tuple[str, ...] = ()  # two_class, value: the checkpoint's linear layers, ReLU between two of them
+    head_affine: tuple[str, ...] = ()  # gain and bias, numbers in the checkpoint, that the hidden state passes first
+    head_file: str = ""  # the checkpoint's file with the head, where it is not among the model's own
+    sigmoid: bool = True  # value: whether a sigmoid maps the head's number into [0, 1]
+    beta: float = 1.0  # implicit: factor of the log-ratio
+    reference_model: str = ""  # implicit: the model whose log-probabilities are subtracted
+    meaning: str = "correctness"  # "correctness" | "value" | "advantage" | "log_ratio" (without bounds)
     aggregation: str = "min"  # the aggregate it is best with: last, min, prod, mean
     max_length: int = 4096  # tokens
     overflow: str = "error"  # beyond max_length: "error", or "truncate_question" from its left
@@ -70,6 +86,7 @@ class PRMCard:
 
 
 Card = LMCard | PRMCard
+MEANINGS = ("correctness", "value", "advantage", "log_ratio")
 
 
 def from_dict(data: dict[str, Any], where: str) -> Card:
@@ -97,6 +114,8 @@ def from_dict(data: dict[str, Any], where: str) -> Card:
         raise CardError(f"{where}: {error}") from None
     if isinstance(card, LMCard) and not card.step_separator:
         raise CardError(f"{where}: step_separator is empty")
+    if isinstance(card, PRMCard) and card.meaning not in MEANINGS:
+        raise CardError(f"{where}: meaning must be one of {', '.join(MEANINGS)}, not {card.meaning!r}")
     return card
 
 

@@ -63,7 +63,16 @@ SEEN: dict[str, dict] = {}  # method -> answers of the first services that ran i
 def test_a_run_is_the_same_at_any_concurrency_and_with_any_number_of_workers(method, services, tmp_path):
     rm = [] if method == "cot" else ["--RM", "openr-tiny-prm"]
     for num_worker in (1, 64):
-        arguments = ["--method", method, "--LM", "openr-tiny-policy", *rm, *METHODS[method], "--task_name", "arithmetic"]
+        arguments = [
+            "--method",
+            method,
+            "--LM",
+            "openr-tiny-policy",
+            *rm,
+            *METHODS[method],
+            "--task_name",
+            "arithmetic",
+        ]
         arguments += ["--limit", 6, "--seed", 5, "--num_worker", num_worker, "--save_dir", tmp_path / str(num_worker)]
         done = call(*arguments, "--controller_addr", services)
         assert done.returncode == 0, done.stdout + done.stderr

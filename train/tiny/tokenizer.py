@@ -1,4 +1,4 @@
-"""The tokenizer of the embedded models: byte-level BPE without merges, plus one token for each sign of the step language.
+"""The tokenizer of the embedded models: byte-level BPE without merges, plus one token for each sign of the steps.
 
 Byte-level so that any text has an encoding; signs with their spaces are single added tokens, which keeps a step of
 `17 + 25 = 42; 42 * 3 - 8` at fifteen tokens and the round trip exact in transformers and in vLLM.

@@ -113,8 +113,9 @@ def load(args: argparse.Namespace, card: Card) -> RewardModelWorker:
     """Load the model by its card. Raises StartError, CardError."""
     try:
         scorer = Scorer.load(
-            args.model_path, card, args.device, args.batch_tokens, args.base_model, args.trust_remote_code
-        )
+            args.model_path, card, args.device, args.batch_tokens, args.base_model, args.trust_remote_code,
+            args.reference_model,
+        )  # fmt: skip
         memory = default_memory(args.device) if args.cache_mb is None else args.cache_mb << 20
         if memory:
             scorer.keep_prefixes(memory)
@@ -147,6 +148,7 @@ def arguments() -> argparse.ArgumentParser:
     cuda = torch.cuda.is_available()
     parser.add_argument("--device", default="cuda" if cuda else "cpu", help="fp32 on a cpu, bf16 on cuda")
     parser.add_argument("--base-model", help="the model under an adapter, where it is not the one the card names")
+    parser.add_argument("--reference-model", help="an implicit PRM's second model, where it is not the card's")
     parser.add_argument("--batch-tokens", type=int, help="padded tokens of a batch; default by device")
     parser.add_argument(
         "--cache-mb", type=megabytes,

@@ -73,7 +73,36 @@ def test_tag_of_several_tokens_is_refused(tokenizer, tag):
 
 def test_tag_that_any_text_may_hold_is_refused(tokenizer):
     with pytest.raises(CardError, match="single character"):
-        Layouter(changed(step_tag="\n"), tokenizer)
+        Layouter(changed(step_tag="7"), tokenizer)
+
+
+def test_a_tag_of_white_space_is_ordinary_text(tokenizer):
+    """Only the end of a step has a score; what the text holds of it stays."""
+    layouter = Layouter(changed(step_tag="\n", question="{question}\n", step="{step}{tag}"), tokenizer)
+    layout = layouter.lay_out("a\nb", ["c\nd", "e\n"])
+    assert tokenizer.decode(layout.tokens) == "a\nb\nc\nd\ne\n"
+    assert layout.positions == (7, 9)
+    with pytest.raises(LayoutError, match="send question and steps"):
+        layouter.lay_out_text("a\nb\n")
+
+
+def test_without_a_tag_the_score_stands_at_the_end_of_the_step(tokenizer):
+    layouter = Layouter(changed(step_tag="", step="{step}\n{tag}"), tokenizer)
+    layout = layouter.lay_out("q", ["a", "bc"])
+    assert tokenizer.decode(layout.tokens) == "q\na\nbc\n"
+    assert layout.positions == (3, 6)
+    assert layout.key == (*layout.tokens[:4], -1, *layout.tokens[4:], -1)
+    assert layouter.lay_out("q", ["a\nbc"]).key != layout.key  # the same tokens, another step
+
+
+def test_an_outcome_model_has_a_part_for_each_step(tokenizer):
+    layouter = Layouter(changed(step_tag="", outcome=True, step="{step}{tag}\n", closing="."), tokenizer)
+    layout = layouter.lay_out("q", ["a\n", "b"])
+    assert [tokenizer.decode(part.tokens) for part in layout.parts] == ["q\na.", "q\na\nb."]
+    assert [part.positions for part in layout.parts] == [(3,), (5,)]
+    assert (layout.tokens, layout.scores, layout.size) == (layout.parts[-1].tokens, 2, 10)
+    assert layout.key[:5] == layouter.lay_out("q", ["a"]).key
+    assert layouter.lay_out("q", []).scores == 0
 
 
 @pytest.mark.parametrize(

@@ -129,8 +129,8 @@ def test_head_that_does_not_fit_the_model(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"head": "magic"}, "head must be one of token_logits, two_class, value, not 'magic'"),
-        ({"chat": True}, "chat"),
+        ({"head": "magic"}, "head must be one of token_logits, two_class, value, implicit, not 'magic'"),
+        ({"chat": True, "chat_template": "{{ nosuch.field }}"}, "chat template cannot be used"),
         ({"good": "<|verygood|>"}, "good '<[|]verygood[|]>' must be one token, but is 12"),
     ],
 )

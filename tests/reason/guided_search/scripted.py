@@ -44,7 +44,9 @@ TASK = Task(
     prompt=lambda problem: problem.question,
     extract=extract,
     grader=TextGrader,
-    oracle=lambda problem, steps: [StepVerdict(True, "bad" not in "".join(steps[: i + 1]), True) for i in range(len(steps))],
+    oracle=lambda problem, steps: [
+        StepVerdict(True, "bad" not in "".join(steps[: i + 1]), True) for i in range(len(steps))
+    ],
 )
 
 
@@ -92,9 +94,7 @@ class ScriptedRM:
     def __init__(self, scores: Mapping[str, float]) -> None:
         self.scores, self.scored = scores, list[tuple[str, ...]]()
 
-    async def score(
-        self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger
-    ) -> list[list[float]]:
+    async def score(self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger) -> list[list[float]]:
         self.scored += [tuple(steps) for steps in solutions]
         ledger.prm_calls += 1
         return [[self.scores[step] for step in steps] for steps in solutions]

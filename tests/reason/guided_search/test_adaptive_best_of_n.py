@@ -43,7 +43,9 @@ async def test_unbounded_scores_never_end_it():
     assert len(await adaptive_best_of_n(grow(lm, LogRatio({"answer 1": 5.0})), n=6, wave_size=2)) == 6
 
 
-@pytest.mark.parametrize("rm", [None, FakeRM(), OracleRM(ARITHMETIC, "oracle:noise=0.2")], ids=["none", "prm", "oracle"])
+@pytest.mark.parametrize(
+    "rm", [None, FakeRM(), OracleRM(ARITHMETIC, "oracle:noise=0.2")], ids=["none", "prm", "oracle"]
+)
 def test_its_headline_is_that_of_best_of_n_for_fewer_samples(rm):
     def run(method):
         setup = Setup(ARITHMETIC, method, FakeLM(), rm, SearchOptions(16, temperature=1.0), ARITHMETIC.grader())

@@ -30,7 +30,9 @@ async def test_the_best_beams_grow_and_every_finished_solution_votes():
 
 
 async def test_a_finished_beam_keeps_its_place_only_by_its_score():
-    lm = ScriptedLM({"": ["answer 0", "a\n"], "a\n": ["a1\n", "a2\n"], "a\na1\n": ["answer 1"], "a\na2\n": ["answer 2"]})
+    lm = ScriptedLM(
+        {"": ["answer 0", "a\n"], "a\n": ["a1\n", "a2\n"], "a\na1\n": ["answer 1"], "a\na2\n": ["answer 2"]}
+    )
     scores = {"answer 0": 0.5, "a\n": 0.4, "a1\n": 0.6, "a2\n": 0.7, "answer 1": 0.1, "answer 2": 0.2}
     tree = grow(lm, ScriptedRM(scores))
     solutions = await beam_search(tree, width=2, beam_size=2, max_depth=5)

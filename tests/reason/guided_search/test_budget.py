@@ -137,7 +137,9 @@ def test_a_cut_question_is_a_record_with_a_mark_and_no_error():
 
     for limits, mark in (({"max_seconds_per_question": 0.01}, "seconds"), ({"max_tokens_per_question": 1}, "tokens")):
         lm, records = (Hangs() if mark == "seconds" else FakeLM()), []
-        setup = Setup(ARITHMETIC, "beam_search", lm, FakeRM(), SearchOptions(**FIXED, budget=4, **limits), ARITHMETIC.grader())
+        setup = Setup(
+            ARITHMETIC, "beam_search", lm, FakeRM(), SearchOptions(**FIXED, budget=4, **limits), ARITHMETIC.grader()
+        )
         asyncio.run(evaluate(setup, PROBLEMS[:3], 3, records.append))
         assert [r["cut"] for r in records] == [mark] * 3
         assert [r["error"] for r in records] == [None] * 3

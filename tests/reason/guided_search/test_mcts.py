@@ -42,7 +42,7 @@ def test_selection_is_puct_by_hand():
 async def test_no_finished_leaf_is_walked_twice():
     answers = ["answer 1", "answer 2", "answer 3", "answer 4"]
     lm = ScriptedLM({"": ["a\n"], "a\n": answers})
-    tree = grow(lm, ScriptedRM({"a\n": 0.5} | {answer: 0.5 for answer in answers}))
+    tree = grow(lm, ScriptedRM({"a\n": 0.5} | dict.fromkeys(answers, 0.5)))
     solutions = await vanila_mcts(tree, 4, 2, 5, BASE, INIT)
     assert sorted(s.answer for s in solutions) == ["1", "2", "3", "4"]
 
@@ -106,7 +106,7 @@ def test_values_and_priors_by_hand():
 
 
 async def test_rollout_policies_by_hand():
-    """Below the leaf a: value takes the better scored step, prior the one drawn more often, full what one sample writes."""
+    """Below the leaf a: value takes the better scored step, prior the one drawn more often, full a sample."""
     script = {"": ["a\n"], "a\n": ["b\n", "c\n", "b\n", "b\n"], "a\nb\n": ["answer 1"], "a\nc\n": ["answer 2"]}
     scores = {"a\n": 0.5, "b\n": 0.3, "c\n": 0.6, "answer 1": 0.5, "answer 2": 0.5}
 

@@ -36,7 +36,13 @@ async def test_equal_samples_are_one_node_of_their_common_weight_and_vote_as_oft
 
 @pytest.mark.parametrize(
     "budget, weights, shares",
-    [(8, [4, 2, 1, 1], [4, 2, 1, 1]), (3, [1, 1, 1, 1], [1, 1, 1]), (5, [1.0], [5]), (16, [1.0, 1e-9], [16]), (0, [1], [])],
+    [
+        (8, [4, 2, 1, 1], [4, 2, 1, 1]),
+        (3, [1, 1, 1, 1], [1, 1, 1]),
+        (5, [1.0], [5]),
+        (16, [1.0, 1e-9], [16]),
+        (0, [1], []),
+    ],
 )
 def test_shares_by_hand(budget, weights, shares):
     assert spread(budget, weights) == shares

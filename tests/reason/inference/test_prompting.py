@@ -17,14 +17,16 @@ def test_examples_come_before_the_question():
 
 
 def test_a_chat_template_sees_system_and_user():
-    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}"
+    template = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}"
+    )
     card = LMCard(name="chat", chat_template=template, system="S")
     assert render(card, "Q") == "<system>S<user>Q<a>"
 
 
 def test_a_hostile_chat_template_reaches_nothing():
     card = LMCard(name="bad", chat_template="{{ messages.__class__.__mro__ }}")
-    with pytest.raises(Exception, match="unsafe|undefined|access"):
+    with pytest.raises(Exception, match=r"unsafe|undefined|access"):
         render(card, "Q")
 
 

@@ -30,7 +30,8 @@ def test_the_families_of_the_services_have_cards():
     names = {file.stem for file in FILES}
     assert names >= {
         "openr-tiny-policy", "openr-tiny-prm", "qwen2.5-math", "mistral-7b-sft", "math-shepherd-mistral-7b-prm",
-        "math-psa",
+        "math-psa", "openr-llama-prm", "qwen2.5-math-prm", "qwen2.5-math-rm", "skywork-o1-prm", "rlhflow-prm",
+        "rlhflow-orm", "trl-prm", "ovm", "eurus-prm",
     }  # fmt: skip
     assert not any("\\boxed" in card.system for card in map(cards.load, FILES) if isinstance(card, LMCard))
 
@@ -67,6 +68,7 @@ def write(folder, text):
             "kind: prm\nname: a\nhead: value\nstep_tag: b\nself_test: {question: q, good: [a]}\n",
             "self_test lacks 'bad'",
         ),
+        ("kind: prm\nname: a\nhead: value\nmeaning: good\n", "meaning must be one of correctness, value, advantage"),
         ("name: [unclosed\n", "cannot be read"),
     ],
 )

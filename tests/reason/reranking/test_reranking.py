@@ -1,9 +1,9 @@
 """Votes and aggregates by hand."""
 
 import pytest
-from tests.reason.guided_search.scripted import TextGrader
 
 from reason.reranking import aggregate, cluster, vote, weighted_vote
+from tests.reason.guided_search.scripted import TextGrader
 
 
 def test_aggregates():

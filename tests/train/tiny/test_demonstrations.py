@@ -1,4 +1,4 @@
-"""What the embedded policy is trained on: right steps, traps at their rate, errors that are followed and never healed."""
+"""What the embedded policy is trained on: right steps, traps at their rate, errors that are followed and not healed."""
 
 import random
 from itertools import islice
@@ -49,7 +49,7 @@ def test_without_trap_and_corruption_every_solution_is_right():
 
 def test_errors_are_followed_and_do_not_heal():
     wrong = healed = 0
-    for _, lines, verdicts in demonstrated("8", 400):
+    for _, _, verdicts in demonstrated("8", 400):
         if not verdicts[-1].prefix_ok:
             wrong += 1
             healed += verdicts[-1].value_ok

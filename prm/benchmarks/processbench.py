@@ -1,0 +1,115 @@
+"""ProcessBench (Zheng et al., 2024): does a PRM find the first wrong step of a solution, and none in a right one?"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data.preprocess import processbench
+from data.preprocess.options import Options
+from data.preprocess.rows import BadRow
+from prm.benchmarks import first_error, steps
+from prm.benchmarks.cases import Case, DataError, Scored, Skips, case_of, read
+from prm.benchmarks.report import Result, Row
+from prm.benchmarks.scoring import opened, score
+
+HUB_ID = "Qwen/ProcessBench"
+SUBSETS = ("gsm8k", "math", "olympiadbench", "omnimath")
+PUBLISHED = "gsm8k"  # the subset whose best threshold is the published one
+SUFFIXES = (".jsonl", ".json")
+
+
+async def run(args: argparse.Namespace) -> Result:
+    """Score the subsets and measure. Raises BadInput, CardError, DataError, ServiceError."""
+    skips = Skips(args.skip_bad_rows)
+    subsets = load(args, skips)
+    async with opened(args) as prm:
+        scored = [await score(prm, c[: args.limit], args.num_worker, skips, name) for name, c in subsets.items()]
+    rows, notes = measure(scored, args.threshold)
+    step_rows = [steps.figures(one, {"0.5": 0.5} | args.threshold) for one in scored]
+    if args.limit is not None:
+        notes.append(f"Only the first {args.limit} solutions of each subset.")
+
+    def draw(out: Path) -> list[Path]:
+        from prm.benchmarks import plots
+
+        return plots.first_error(scored, rows, out) + plots.reliability(step_rows, out)
+
+    return Result("processbench", prm, {"first_error": rows, "steps": step_rows}, draw, scored, skips, notes)
+
+
+def measure(scored: list[Scored], own: dict[str, float]) -> tuple[list[Row], list[str]]:
+    """Rows by threshold: the published one, 0.5, and the user's own; each with the average over several subsets."""
+    published = next((first_error.Curve(one).best() for one in scored if one.name == PUBLISHED), None)
+    thresholds = {"0.5": 0.5} | own
+    notes = []
+    if published is None:
+        notes.append(f"No published threshold: it is the best of subset {PUBLISHED}, with right and wrong solutions.")
+    else:
+        thresholds = {f"best on {PUBLISHED}": published} | thresholds
+    rows: list[Row] = []
+    for name, threshold in thresholds.items():
+        found = [first_error.figures(one, [threshold] * len(one.cases), name) for one in scored]
+        rows += [*found, first_error.average(found)] if len(found) > 1 else found
+    return rows, notes
+
+
+def load(args: argparse.Namespace, skips: Skips) -> dict[str, list[Case]]:
+    """Subset -> its solutions, from --data_path or the hub. Raises DataError."""
+    if args.data_path is None:
+        return {name: from_hub(name, skips) for name in chosen(args.subsets, SUBSETS, HUB_ID)}
+    files: dict[str, Path] = {}
+    for path in (file for given in args.data_path for file in files_of(given)):
+        if path.stem in files:
+            raise DataError(f"{files[path.stem]} and {path} are both subset {path.stem!r}: give one of them")
+        files[path.stem] = path
+    names = chosen(args.subsets, tuple(files), ", ".join(map(str, args.data_path)))
+    return {name: read(files[name], partial(processbench.read, options=Options()), skips) for name in names}
+
+
+def files_of(given: Path) -> list[Path]:
+    """A file, or the subsets of a folder, in the usual order. Raises DataError."""
+    if not given.is_dir():
+        return [given]
+    found = [path for name in SUBSETS for path in (given / f"{name}{suffix}" for suffix in SUFFIXES) if path.is_file()]
+    if not found:
+        raise DataError(f"{given}: holds none of {', '.join(f'{name}.json(l)' for name in SUBSETS)}")
+    return found
+
+
+def chosen(wanted: list[str] | None, known: tuple[str, ...], where: str) -> list[str]:
+    """The subsets asked for, all by default. Raises DataError for one that is not there."""
+    for name in wanted or ():
+        if name not in known:
+            raise DataError(f"--subsets: no subset {name!r} in {where}; there are: {', '.join(known)}")
+    return list(dict.fromkeys(wanted or known))
+
+
+def from_hub(name: str, skips: Skips) -> list[Case]:
+    """A subset from the hub. Raises DataError with one line when it cannot be had."""
+    cases = []
+    for number, row in enumerate(hub_rows(name), 1):
+        where = f"{HUB_ID} {name}, row {number}"
+        try:
+            cases += [case_of(solution, where) for solution in processbench.read(row, Options())]
+        except BadRow as error:
+            skips.add(where, error)
+    if not cases:
+        raise DataError(f"{HUB_ID} {name}: holds no rows that can be used")
+    return cases
+
+
+def hub_rows(name: str) -> list[dict[str, Any]]:
+    """The rows of a subset. Raises DataError."""
+    advice = f"give --data_path a folder with {name}.json or {name}.jsonl"
+    try:
+        from datasets import load_dataset  # heavy, and not needed for a local file
+    except ImportError:
+        raise DataError(f"{HUB_ID} needs the package datasets (pip install datasets), or {advice}") from None
+    try:
+        return list(load_dataset(HUB_ID, split=name))
+    except Exception as error:  # datasets raises many kinds for "not reachable" and "not there"
+        first_line = (str(error).splitlines() or [""])[0][:160]
+        raise DataError(f"cannot load {HUB_ID} from the hub ({type(error).__name__}: {first_line}); {advice}") from None

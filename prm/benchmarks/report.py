@@ -1,0 +1,124 @@
+"""What a benchmark leaves: the tables on the console, and in a folder result.json, table.md, scores.jsonl and plots."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data.preprocess.common import encoded
+from prm.benchmarks.cases import Scored, Skips, sha256
+from prm.benchmarks.scoring import Prm
+from reason.evaluation.compare import layout
+from reason.evaluation.manifest import commit, versions
+from reason.model_cards.card import to_dict
+
+SHOWN = 5  # skipped rows that are told one by one; all stand in result.json
+
+Row = dict[str, Any]
+Draw = Callable[[Path], list[Path]]  # writes plots into a folder
+
+
+@dataclass
+class Result:
+    """What came of a benchmark. `tables` maps a name to its rows, `draw` needs matplotlib."""
+
+    benchmark: str
+    prm: Prm
+    tables: dict[str, list[Row]]
+    draw: Draw
+    scored: list[Scored] = field(default_factory=list)  # the PRM's own scores
+    skips: Skips = field(default_factory=Skips)
+    notes: list[str] = field(default_factory=list)
+
+
+def write(result: Result, args: argparse.Namespace, out: Path) -> None:
+    """Print and write everything. Raises OSError, and ModuleNotFoundError when only the plots are missing."""
+    notes = [*result.notes, *skip_notes(result.skips)]
+    title, tables = f"{result.benchmark}: {result.prm.name}", [cells(*table) for table in result.tables.items()]
+    print("\n\n".join([title, *(layout(table, markdown=False) for table in tables), "\n".join(notes)]).rstrip())
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.md").write_bytes(
+        encoded("\n\n".join([*(layout(table, markdown=True) for table in tables), *notes]) + "\n")
+    )
+    data = {
+        "benchmark": result.benchmark,
+        "PRM": {"name": result.prm.name, "card": to_dict(result.prm.card), "details": details(result.prm)},
+        "data": [{"name": s.name, "solutions": len(s.cases), "sha256": sha256(s.cases)} for s in result.scored],
+        **result.tables,
+        "notes": notes,
+        "skipped": result.skips.messages,
+        "arguments": {name: _plain(value) for name, value in vars(args).items()},
+        "versions": versions(),
+        "commit": commit(),
+    }
+    (out / "result.json").write_bytes(encoded(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"))
+    written = [out / "table.md", out / "result.json"]
+    if result.scored:
+        with (out / "scores.jsonl").open("wb") as file:
+            file.writelines(map(_score_lines, result.scored))
+        written.append(out / "scores.jsonl")
+    print("\nWritten:", *written, *result.draw(out), sep="\n    ")
+
+
+def details(prm: Prm) -> Row:
+    """What the model's server or loader says of it, its card apart."""
+    return {name: value for name, value in getattr(prm.model, "details", {}).items() if name != "card"}
+
+
+def skip_notes(skips: Skips) -> list[str]:
+    """How many rows were left out, and the first few."""
+    found = [f"{len(skips.messages)} rows were skipped and are in no figure."] if skips.messages else []
+    return found + [f"  {message}" for message in skips.messages[:SHOWN]]
+
+
+def _score_lines(scored: Scored) -> bytes:
+    """One line a solution."""
+    return b"".join(
+        encoded(json.dumps({
+            "name": scored.name, "id": case.id, "place": case.place, "labels": case.labels, "scores": scores,
+        }, ensure_ascii=False) + "\n")
+        for case, scores in zip(scored.cases, scored.scores, strict=True)
+    )  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+# Tables. Shares are shown in percent, intervals behind their figure.
+
+FIRST_ERROR = {
+    "": "name", "threshold": "threshold_name", "at": "threshold", "n wrong": "wrong_solutions",
+    "n right": "right_solutions", "acc. wrong": "first_error_accuracy", "acc. right": "right_accuracy", "F1": "f1",
+}  # fmt: skip
+STEPS = {"": "name", "steps": "steps", "wrong": "wrong_steps", "AUC": "auc", "ECE": "ece", "Brier": "brier"}
+CURVE = {"vote": "name", "N": "budget", "problems": "problems", "accuracy": "accuracy"}
+COLUMNS = {"first_error": FIRST_ERROR, "steps": STEPS, "curve": CURVE}
+
+
+def cells(name: str, rows: Sequence[Row]) -> list[list[str]]:
+    """The table `name` as text, its titles first."""
+    columns = dict(COLUMNS[name])
+    columns |= {key: key for key in rows[0] if key.startswith(("accuracy at ", "balanced accuracy at "))}
+    if any(row.get("ece_of_values") is not None for row in rows):
+        columns["ECE of MC values"] = "ece_of_values"
+    return [list(columns), *([_cell(row, key) for key in columns.values()] for row in rows)]
+
+
+def _cell(row: Row, key: str) -> str:
+    value = row.get(key)
+    if value is None:
+        return "-"
+    if key == "threshold":
+        return " / ".join(f"{one:.3f}" for one in value)
+    if isinstance(value, (str, int)):
+        return str(value)
+    shown = f"{value:.3f}" if key in ("ece", "brier", "ece_of_values") else f"{100 * value:.1f}"
+    interval = row.get(f"{key}_interval")
+    return f"{shown} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else shown

@@ -1,0 +1,98 @@
+"""The PRM under test as a `RewardModel`, served, in this process or the oracle, and its scores of many cases."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from envs.base_env import Problem, Task
+from prm.benchmarks.cases import Case, Scored, Skips
+from reason.evaluation.arguments import BadInput
+from reason.evaluation.rescore import together
+from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
+from reason.inference.fastchat import Services, check_scores
+from reason.inference.ledger import Ledger
+from reason.inference.oracle import OracleRM
+from reason.model_cards import card as cards
+from reason.model_cards.card import PRMCard
+
+
+class Prm(NamedTuple):
+    """A reward model and its name in the tables."""
+
+    name: str
+    model: RewardModel
+
+    @property
+    def card(self) -> PRMCard:
+        """What the model is, and what its scores mean."""
+        return self.model.card
+
+
+@asynccontextmanager
+async def opened(args: argparse.Namespace, task: Task | None = None) -> AsyncIterator[Prm]:
+    """The model that --RM or --model_path names; `task` is what the oracle needs.
+
+    Raises BadInput, CardError, ServiceError. Only a model in this process imports torch.
+    """
+    if args.model_path is not None:
+        card = cards.find(args.model_path, "prm", args.card)
+        assert isinstance(card, PRMCard)
+        from prm.benchmarks.in_process import InProcess
+
+        model = InProcess.load(args.model_path, card, args.device, args.base_model, args.trust_remote_code)
+        try:
+            yield Prm(Path(args.model_path).name, model)
+        finally:
+            model.close()
+    elif args.RM.partition(":")[0] == "oracle":
+        if task is None:
+            raise BadInput("this benchmark has no oracle: give the name of a served reward model, or --model_path")
+        yield Prm(args.RM, OracleRM(task, args.RM))
+    else:
+        async with Services(args.controller_addr) as services:
+            yield Prm(args.RM, await services.reward_model(args.RM))
+
+
+async def score(prm: Prm, cases: Sequence[Case], num_worker: int, skips: Skips, name: str | None = None) -> Scored:
+    """Scores of all cases, `num_worker` requests in flight; a case without a score is skipped, or a DataError.
+
+    Raises ServiceError when no worker answers: that is no fault of a case.
+    """
+    found: list[list[float] | None] = [None] * len(cases)
+    waiting = iter(range(len(cases)))
+    failed: dict[int, ModelError] = {}
+    every = 0.5 if sys.stderr.isatty() else 15.0  # seconds; a log file wants few lines
+    with tqdm(total=len(cases), unit="solution", desc=name or prm.name, mininterval=every) as bar:
+
+        async def worker() -> None:
+            for i in waiting:
+                try:
+                    found[i] = await scores_of(prm.model, cases[i])
+                except Unavailable as error:
+                    raise ServiceError(f"{cases[i].place}: {error}") from None
+                except ModelError as error:
+                    failed[i] = error
+                    if not skips.allowed:
+                        return
+                bar.update()
+
+        await together(worker() for _ in range(min(num_worker, len(cases))))
+    for i in sorted(failed):
+        skips.add(cases[i].place, failed[i])
+    kept = [i for i, scores in enumerate(found) if scores is not None]
+    if not kept:
+        raise ServiceError(f"{prm.name} has no score for any of {len(cases)} solutions; {skips.messages[-1]}")
+    return Scored(name or prm.name, [cases[i] for i in kept], [found[i] for i in kept])  # type: ignore[misc]
+
+
+async def scores_of(model: RewardModel, case: Case) -> list[float]:
+    """One finite score a step. Raises ModelError."""
+    solutions = [case.steps]
+    return check_scores(await model.score(Problem(case.id, case.question, ""), solutions, Ledger()), solutions)[0]

@@ -1,0 +1,138 @@
+"""Judge a PRM: `python prm/evaluate.py BENCHMARK ... (--RM NAME | --model_path FOLDER) --out DIR`.
+
+processbench   does it find the first wrong step (Zheng et al., 2024)? --data_path FOLDER, or the hub
+prm800k        AUC, accuracy and calibration on labelled steps, of files in data/preprocess's common format
+best_of_n      how well would a finished best-of-N run have voted with it? Curves over N
+arithmetic     against the exact truth: samples of the arithmetic task from --run or --data_path
+
+The PRM is a served one (--RM NAME), a folder or hub id that is loaded here (--model_path), or, where the task has one,
+the oracle. DIR gets result.json, table.md, scores.jsonl and plots. Exit status 0, or 2 for bad input (one line).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import math
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from reason.evaluation.arguments import BadInput, OneLineParser, positive
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: one sub-command a benchmark, with the options that all share."""
+    p = OneLineParser(prog="evaluate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    benchmarks = p.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
+    data = {"type": Path, "metavar": "PATH"}
+
+    a = _benchmark(benchmarks, "processbench", "F1 of the first error, by subset")
+    a("--data_path", nargs="+", **data, help="ProcessBench's files, or folders of them; default: the hub")
+    a("--subsets", nargs="+", metavar="NAME", help="of gsm8k, math, olympiadbench, omnimath, or of the files' names")
+    a("--limit", type=positive, metavar="N", help="the first N solutions of each subset")
+
+    a = _benchmark(benchmarks, "prm800k", "labelled steps in the common format")
+    a("--data_path", nargs="+", required=True, **data, help="files of the common format; each is a row of the table")
+    a("--limit", type=positive, metavar="N", help="the first N solutions of each file")
+
+    a = _benchmark(benchmarks, "best_of_n", "curves over a finished run", own_thresholds=False)
+    a("run", type=Path, metavar="RUN_DIR", help="the folder of a best_of_n run of reason/evaluation/evaluate.py")
+    a("--seed", type=int, default=0, help="of the subsets of samples; default %(default)s")
+
+    a = _benchmark(benchmarks, "arithmetic", "samples judged by the oracle", source=True)
+    a("--limit", type=positive, metavar="N", help="the first N questions")
+    a("--per_problem", type=positive, default=4, metavar="N", help="solutions a question; default %(default)s")
+    return p
+
+
+def _benchmark(benchmarks, name: str, text: str, own_thresholds: bool = True, source: bool = False):
+    """The `add_argument` of a new sub-command that has the shared options."""
+    p = benchmarks.add_parser(name, help=text, description=text, allow_abbrev=False)
+    if source:
+        one = p.add_mutually_exclusive_group(required=True)
+        one.add_argument("--run", type=Path, metavar="RUN_DIR", help="samples of a run of evaluate.py")
+        one.add_argument("--data_path", nargs="+", type=Path, metavar="PATH", help="JSONL: question, and steps or text")
+    model = p.add_mutually_exclusive_group(required=True)
+    model.add_argument("--RM", metavar="NAME", help="a served reward model, or oracle, oracle:noise=E")
+    model.add_argument("--model_path", metavar="PATH", help="load this PRM here: a folder or hub id")
+    a = p.add_argument
+    a("--card", metavar="NAME", help="of --model_path; default: the one that lists the model, or lies in its folder")
+    a("--base_model", metavar="PATH", help="of an adapter; default: its card's")
+    a("--device", help="of --model_path: cpu, cuda, cuda:1...; default: cuda where there is one")
+    a("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    a("--controller_addr", default="http://127.0.0.1:28777", metavar="URL", help="of --RM; default %(default)s")
+    a("--num_worker", type=positive, default=64, metavar="N", help="requests in flight; default %(default)s")
+    a("--out", type=Path, required=True, metavar="DIR", help="for the results")
+    if own_thresholds:
+        a("--threshold", action="append", type=threshold, default=[], metavar="[NAME=]T",
+          help="also report at this threshold, below which a step is called wrong; may be repeated")  # fmt: skip
+        a("--skip_bad_rows", action="store_true", help="leave out, and count, rows that cannot be read or scored")
+    return a
+
+
+def threshold(text: str) -> tuple[str, float]:
+    """A name and a threshold, from T or NAME=T."""
+    name, _, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number, or NAME=number, not {text!r}")
+    return name or f"own {number}", value
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse options that would do nothing. Raises BadInput."""
+    given = [name for name in ("card", "base_model", "device", "trust_remote_code") if getattr(args, name)]
+    if given and args.model_path is None:
+        raise BadInput(f"--{given[0]} is of a model that is loaded here (--model_path); a served one has its own")
+    own = dict(getattr(args, "threshold", []))
+    if len(own) < len(getattr(args, "threshold", [])) or "0.5" in own:
+        raise BadInput("--threshold: two thresholds have one name (0.5 is always there)")
+    args.threshold = own
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    args = parser().parse_args(arguments)
+
+    from data.preprocess.rows import DataError
+    from envs.base_env import TaskError
+    from reason.evaluation.records import RecordError
+    from reason.inference.base import ServiceError
+    from reason.model_cards.card import CardError
+
+    try:
+        check(args)
+        benchmark = importlib.import_module(f"prm.benchmarks.{args.benchmark}")
+        result = asyncio.run(benchmark.run(args))
+    except (BadInput, CardError, DataError, RecordError, ServiceError, TaskError) as error:
+        return _failed(error)
+    except KeyboardInterrupt:
+        return 130
+    except ModuleNotFoundError as error:
+        return _failed(f"{error.name} is needed: pip install it")
+
+    from prm.benchmarks.report import write
+
+    try:
+        write(result, args, args.out)
+    except OSError as error:
+        return _failed(f"--out {args.out}: {error.strerror}: {error.filename}")
+    except ModuleNotFoundError as error:
+        return _failed(f"the tables are written to {args.out}, but the plots need {error.name}: pip install it")
+    return 0
+
+
+def _failed(message: object) -> int:
+    print(f"evaluate.py: {' '.join(str(message).split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
