@@ -86,7 +86,8 @@ run "cot: greedy chain of thought" cot_greedy.sh
 run "best_of_n: $NUM_SEQUENCE solutions" cot_rerank.sh
 NUM_SEQUENCE=4
 run "beam_search: $NUM_SEQUENCE beams, $TREE_MAX_WIDTH steps from each" beam_search.sh
-run "vanila_mcts: $NUM_SEQUENCE paths, $TREE_MAX_WIDTH steps from each node" vanila_mcts.sh
+export BUDGET=16
+run "vanila_mcts: as many steps as $BUDGET solutions have, $TREE_MAX_WIDTH from each node" vanila_mcts.sh
 
 printf '\nThe same %s problems with each method; accuracies in %% with 95 %% intervals.\n\n' "$PROBLEMS"
 python reason/evaluation/compare.py $folders

@@ -95,6 +95,9 @@ def _readings(gold: str, answer: str, policy: Policy) -> Iterator[tuple[Node | s
     more = letter_and_more(answer)
     if more is not None:  # `(C) 12` against 12
         yield left, read(clean(more[1]))
+    more = letter_and_more(gold)
+    if more is not None:
+        yield read(clean(more[1])), right
     if isinstance(left, str) or isinstance(right, str):
         return
     if _COMMA_GROUP.search(gold) or _COMMA_GROUP.search(answer):

@@ -34,11 +34,13 @@ async def vanila_mcts(
 ) -> list[Solution]:
     """At most `num_path` different solutions, in the order in which they were found.
 
-    Ends early when 4 * num_path * max_depth expansions did not find them, and when the tree's budget of steps is used
-    up: paths that are then on their way are left, unless nothing was found, when one sample ends the best of them.
+    Ends early when 8 * num_path walks in a row found nothing new (the policy has no more to say), when 4 * num_path *
+    max_depth expansions did not find them, and when the tree's budget of steps is used up: paths that are then on their
+    way are left, unless nothing was found, when one sample ends the best of them.
     """
     closed: set[Node] = set()  # subtrees in which every solution was walked
     expansions, found = 4 * num_path * max_depth, 0
+    known, in_vain = -1, 0  # nodes and solutions at the last progress; walks since
 
     def choose(node: Node) -> Node | None:
         return select(node, closed, pb_c_base, pb_c_init, rules)
@@ -50,8 +52,13 @@ async def vanila_mcts(
         found += 1
 
     def start(on_their_way: int) -> Walk | None:
-        if found + on_their_way >= num_path or tree.draws >= expansions or not can_draw(tree):
+        nonlocal known, in_vain
+        if tree.nodes + found > known:
+            known, in_vain = tree.nodes + found, 0
+        exhausted = tree.draws >= expansions or in_vain >= 8 * num_path
+        if found + on_their_way >= num_path or exhausted or not can_draw(tree):
             return None
+        in_vain += 1
         return walk(tree, tree.root, width, max_depth, choose, rules, done)
 
     await drive(tree, start, rules.leaves_in_flight)

@@ -103,6 +103,7 @@ class SearchTree:
         self.root = Node(None, "", ())
         self.steps_sampled = 0
         self.draws = 0  # calls of `draw`
+        self.nodes = 0  # below the root
         self.cut: str | None = None  # "tokens" or "seconds": the limit that kept a draw from being made
         self._generated = 0  # tokens of the draws that the tree has taken up
         self._max_steps, self._max_tokens = options.max_steps, options.max_tokens_per_question or math.inf
@@ -261,6 +262,7 @@ class SearchTree:
                 tokens = sample.num_tokens * (i + 1) // len(steps) - sample.num_tokens * i // len(steps)
                 child = Node(node, step, node.path + (len(node.children),), tokens, sample.logprob / len(steps))
                 node.children[step] = child
+                self.nodes += 1
                 if i == len(steps) - 1:
                     child.finish_reason = self._finish_reason(child, sample, to_end)
             node = child

@@ -45,7 +45,7 @@ from reason.inference.prompting import render  # noqa: E402
 METHODS = {  # at a budget of 16 solutions
     "best_of_n": ["--num_sequence", "16"],
     "beam_search": ["--num_sequence", "4", "--tree_max_width", "4"],
-    "vanila_mcts": ["--num_sequence", "4", "--tree_max_width", "4"],
+    "vanila_mcts": ["--budget", "16", "--tree_max_width", "4"],
     "cot": [],
 }
 PRM_BATCHES = (4, 16, 64, 256)  # solutions a request

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../.."
 
 LM=${LM:-openr-tiny-policy}
 RM=${RM:-openr-tiny-prm}
+BUDGET=${BUDGET:-}               # solutions' worth of steps to sample; without it, as many as NUM_SEQUENCE paths take
 NUM_SEQUENCE=${NUM_SEQUENCE:-4} # paths from the root to the end of a solution
 TREE_MAX_WIDTH=${TREE_MAX_WIDTH:-4} # steps drawn at an expansion
 TASK_NAME=${TASK_NAME:-arithmetic}
@@ -15,11 +16,11 @@ SEED=${SEED:-0}
 SAVE_DIR=${SAVE_DIR:-results}
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 
+if [ -n "$BUDGET" ]; then set -- --budget "$BUDGET" "$@"; else set -- --num_sequence "$NUM_SEQUENCE" "$@"; fi
 exec "$PYTHON" reason/evaluation/evaluate.py \
     --method vanila_mcts \
     --LM "$LM" \
     --RM "$RM" \
-    --num_sequence "$NUM_SEQUENCE" \
     --tree_max_width "$TREE_MAX_WIDTH" \
     --task_name "$TASK_NAME" \
     --controller_addr "$CONTROLLER_ADDR" \

@@ -13,7 +13,7 @@ METHODS = {
     "cot": [],
     "best_of_n": ["--num_sequence", "4"],
     "beam_search": ["--num_sequence", "2", "--tree_max_width", "3"],
-    "vanila_mcts": ["--num_sequence", "3", "--tree_max_width", "3"],
+    "vanila_mcts": ["--budget", "4", "--tree_max_width", "3"],
 }
 
 pytestmark = pytest.mark.slow
