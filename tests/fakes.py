@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -248,11 +249,20 @@ def post(url: str, data: dict[str, Any]) -> bytes:
         return reply.read()
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port(neighbours: int = 1) -> int:
+    """The first of `neighbours` ports in a row that are free.
+
+    They lie below those that the system gives to clients' sockets, which could take a port before its owner does.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)
+        with ExitStack() as stack:
+            try:
+                for offset in range(neighbours):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+            except OSError:
+                continue
+            return port
 
 
 @contextmanager

@@ -6,26 +6,20 @@ import argparse
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from data.omegaprm.options import PRESETS, Options
-from reason.evaluation.arguments import BadInput, fraction, positive, str2bool
+from reason.evaluation.arguments import BadInput, OneLineParser, fraction, positive, str2bool
 
 SERVICES_OWN = ("device", "model_type", "log_file_prefix")  # OpenR's flags that the services' own scripts settle here
 BOOL = {"type": str2bool, "metavar": "True|False"}
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with one line instead of the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit status 2."""
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line. Defaults of None come from --preset, the LM's card and the task, in this order."""
-    p = Parser(prog="run_omegaprm.py", description="Label solution steps by Monte Carlo rollouts.", allow_abbrev=False)
+    p = OneLineParser(
+        prog="run_omegaprm.py", description="Label solution steps by Monte Carlo rollouts.", allow_abbrev=False
+    )
     a = p.add_argument
     a("--question_file", type=Path, metavar="FILE", help="JSONL, or a JSON list, with problem (or question) and "
       "final_answer (or answer); default: the task's own problems")  # fmt: skip

@@ -26,10 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
-from data.omegaprm.arguments import BadInput, Parser, fraction, positive  # noqa: E402
 from data.omegaprm.output import Node, Record, solutions  # noqa: E402
 from envs import jsonl  # noqa: E402
 from envs.base_env import Problem, TaskError, load_task  # noqa: E402
+from reason.evaluation.arguments import BadInput, OneLineParser, fraction, positive  # noqa: E402
 from reason.guided_search.solution import split_steps  # noqa: E402
 from reason.inference.base import LanguageModel, ModelError, RewardModel, Sampling, ServiceError  # noqa: E402
 from reason.inference.ledger import Ledger  # noqa: E402
@@ -215,7 +215,7 @@ async def run(args: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = Parser(prog="consensus.py", description="Keep what labels and a judge agree on.", allow_abbrev=False)
+    p = OneLineParser(prog="consensus.py", description="Keep what labels and a judge agree on.", allow_abbrev=False)
     a = p.add_argument
     a("file", type=Path, metavar="FILE", help="tree lines of run_omegaprm.py")
     a("--output", type=Path, required=True, metavar="FILE")

@@ -7,17 +7,17 @@ tries stay, so the journal holds all that was spent; the last line of a question
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from data.omegaprm.labeller import ERROR
 from data.omegaprm.output import Record
+from reason.evaluation import records
 from reason.evaluation.records import RecordError
 
-CONFIG, JOURNAL = "config.json", "journal.jsonl"
+JOURNAL = "journal.jsonl"
+PARTS = ("options", "dataset", "models", "shard")  # of config.json, that make a run what it is
 
 
 class Journal:
@@ -27,15 +27,12 @@ class Journal:
         self.folder, config = folder, json.loads(json.dumps(config))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / CONFIG).exists():
-                write_json(folder / CONFIG, config)
-            self._lock = open(folder / CONFIG, encoding="utf-8")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RecordError(f"{folder}: another process is writing this run") from None
+            if not (folder / records.CONFIG).exists():
+                records.write_json(folder / records.CONFIG, config)
+            self._lock = records.locked(folder)
         except OSError as error:
             raise RecordError(f"--output_dir {folder}: {error.strerror}: {error.filename}") from None
-        refuse_difference(folder, read_config(folder), config)
+        refuse_difference(folder, records.read_config(folder), config)
         self.statuses: dict[str, str] = {}  # of questions that are done, failed ones left out
         end = 0
         for place, record in read_journal(folder):
@@ -83,35 +80,8 @@ def read_journal(folder: Path) -> Iterator[tuple[tuple[int, int], Record]]:
             begin += len(data)
 
 
-def read_config(folder: Path) -> Record:
-    """config.json of a run folder."""
-    try:
-        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"{folder}: not a run folder, {CONFIG} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise RecordError(f"{folder / CONFIG}: not valid JSON: {error}") from None
-
-
-def refuse_difference(folder: Path, old: Record, new: Record, leave_out: tuple[str, ...] = ()) -> None:
+def refuse_difference(folder: Path, old: Record, new: Record, parts: Sequence[str] = PARTS) -> None:
     """Raise RecordError that names the first setting on which two configurations differ."""
-    for part in ("options", "dataset", "models", "shard"):
-        if part in leave_out:
-            continue
-        before, now = (value if isinstance(value, dict) else {part: value} for value in (old.get(part), new.get(part)))
-        for name in sorted(set(before) | set(now)):
-            if before.get(name) != now.get(name):
-                difference = f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
-                raise RecordError(f"{folder}: {difference}; give the run's own value, or another --output_dir")
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Whole or not at all: written beside and renamed."""
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    beside.replace(path)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else text[:97] + "..."
+    difference = records.first_difference(old, new, free=(), parts=parts)
+    if difference:
+        raise RecordError(f"{folder}: {difference}; give the run's own value, or another --output_dir")

@@ -6,7 +6,6 @@ when it is done.
 
 from __future__ import annotations
 
-import asyncio
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +19,7 @@ from data.omegaprm.output import Record, nest
 from data.omegaprm.search import Path, omegaprm
 from data.omegaprm.states import RolloutTree
 from envs.base_env import Grader, Problem, Task
+from reason.evaluation.concurrency import each
 from reason.inference.base import LanguageModel, ModelError, ServiceError
 from reason.inference.ledger import Ledger
 
@@ -47,19 +47,7 @@ async def label_all(
     setup: Setup, problems: Sequence[Numbered], num_worker: int, done: Callable[[Record], None]
 ) -> None:
     """Call `done` with the record of each question, in order of completion. Raises ServiceError: the run stops."""
-    waiting = iter(problems)
-
-    async def worker() -> None:
-        for index, problem in waiting:
-            done(await label_problem(setup, index, problem))
-
-    workers = [asyncio.create_task(worker()) for _ in range(min(num_worker, len(problems)))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for task in workers:
-            task.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+    await each(problems, num_worker, lambda numbered: label_problem(setup, *numbered), done)
 
 
 async def label_problem(setup: Setup, index: int, problem: Problem) -> Record:

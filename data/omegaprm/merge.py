@@ -17,12 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
-from data.omegaprm.arguments import Parser, str2bool  # noqa: E402
-from data.omegaprm.journal import JOURNAL, read_config, read_journal, refuse_difference  # noqa: E402
+from data.omegaprm.journal import JOURNAL, PARTS, read_journal, refuse_difference  # noqa: E402
 from data.omegaprm.labeller import ERROR, LABELLED, STATUSES  # noqa: E402
 from data.omegaprm.labels import ESTIMATED, GRADED, INFERRED  # noqa: E402
 from data.omegaprm.output import Record, line  # noqa: E402
-from reason.evaluation.records import RecordError  # noqa: E402
+from reason.evaluation.arguments import OneLineParser, str2bool  # noqa: E402
+from reason.evaluation.records import RecordError, read_config  # noqa: E402
 
 
 def merge(folders: Sequence[Path], output: Path, as_tree: bool) -> Record:
@@ -61,17 +61,17 @@ def merge(folders: Sequence[Path], output: Path, as_tree: bool) -> Record:
 def check_shards(folders: Sequence[Path], allow_missing: bool) -> None:
     """Refuse folders of different runs, shards that are missing or given twice, and unfinished ones."""
     configs = [read_config(folder) for folder in folders]
-    numbers = [tuple(config["shard"]) for config in configs]
+    numbers = [(config["shard"]["number"], config["shard"]["of"]) for config in configs]
     for folder, config in zip(folders, configs):
-        refuse_difference(folder, configs[0], config, leave_out=("shard",))
+        refuse_difference(folder, configs[0], config, [part for part in PARTS if part != "shard"])
     total = numbers[0][1]
     if any(of != total for _, of in numbers) or len(set(numbers)) != len(numbers):
         raise RecordError(f"the shards do not belong together: {', '.join(f'{i}/{n}' for i, n in numbers)}")
     missing = sorted(set(range(1, total + 1)) - {i for i, _ in numbers})
     if missing and not allow_missing:
         raise RecordError(f"shard {missing[0]}/{total} is missing; --allow_missing True merges without it")
-    for folder, config in zip(folders, configs):
-        (i, n), questions = config["shard"], config["dataset"]["questions"]
+    for folder, config, (i, n) in zip(folders, configs, numbers):
+        questions = config["dataset"]["questions"]
         done = {record["index"] for _, record in read_journal(folder)}
         wanted = len(range(i - 1, questions, n))
         if len(done) < wanted and not allow_missing:
@@ -89,7 +89,7 @@ def closing_line(totals: Record, output: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = Parser(prog="merge.py", description="Merge the shards of a labelling run.", allow_abbrev=False)
+    p = OneLineParser(prog="merge.py", description="Merge the shards of a labelling run.", allow_abbrev=False)
     p.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="the shards' output folders")
     p.add_argument("--output", type=Path, required=True, metavar="FILE", help="a JSONL file")
     p.add_argument("--save_data_tree", type=str2bool, default=True, metavar="True|False", help="tree lines, else flat")

@@ -25,7 +25,7 @@ OUTPUT, SUMMARY = "math-aps-v2.jsonl", "summary.json"
 
 async def run(args: argparse.Namespace) -> int:
     """One run from its arguments to its exit status. Raises BadInput and the errors that `main` names."""
-    from data.omegaprm.journal import Journal, write_json
+    from data.omegaprm.journal import Journal
     from data.omegaprm.labeller import ERROR, Setup, label_all
     from data.omegaprm.merge import closing_line, merge
     from data.omegaprm.output import Record
@@ -34,6 +34,7 @@ async def run(args: argparse.Namespace) -> int:
     from data.omegaprm.questions import questions
     from envs.base_env import load_task
     from reason.evaluation.manifest import commit, dataset_hash, versions
+    from reason.evaluation.records import write_json
     from reason.inference.fastchat import Services
     from reason.inference.prompting import render
     from reason.model_cards.card import to_dict
@@ -53,7 +54,7 @@ async def run(args: argparse.Namespace) -> int:
             "options": asdict(chosen) | {"keep_right_rollouts": args.keep_right_rollouts},
             "dataset": {"task": task.name, "questions": len(problems), "sha256": dataset_hash(problems)},
             "models": {"LM": args.LM, "card": to_dict(lm.card)},
-            "shard": [first, step],
+            "shard": {"number": first, "of": step},
             "details": {name: value for name, value in lm.details.items() if name != "card"},
             "versions": versions(),
             "commit": commit(),

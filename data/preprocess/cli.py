@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
@@ -22,21 +21,15 @@ from data.preprocess.convert import Counts, Shape, convert
 from data.preprocess.formats import READERS
 from data.preprocess.options import Options
 from data.preprocess.rows import DataError
+from reason.evaluation.arguments import OneLineParser
 
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 MC_VALUES = ("math-aps", "math-aps-tree", "omegaprm")
 
 
-class Parser(argparse.ArgumentParser):
-    """Errors are one line instead of the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
-
-
-def parser() -> Parser:
+def parser() -> OneLineParser:
     """The command line; OpenR's options have its names."""
-    p = Parser(prog="cli.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = OneLineParser(prog="cli.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a = p.add_argument
     a("format", choices=READERS, metavar="FORMAT")
     a("files", nargs="+", type=Path, metavar="FILE")

@@ -23,9 +23,10 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from data.preprocess.cli import Parser, tag
+from data.preprocess.cli import tag
 from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG, Solution, encoded, from_openr, from_row
 from data.preprocess.rows import BadRow, DataError, place, rows, text_field
+from reason.evaluation.arguments import OneLineParser
 
 SHOWN = 5  # leaked questions that are named
 FRACTION = re.compile(r"\\[dt]frac")
@@ -165,7 +166,7 @@ def lines(report: Report) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = Parser(prog="stats.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = OneLineParser(prog="stats.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("files", nargs="+", type=Path, metavar="FILE")
     p.add_argument("--against", nargs="+", type=Path, metavar="FILE", default=[], help="report questions in both")
     p.add_argument("-t", "--step-tag", type=tag, default=STEP_TAG, help="of OpenR's flat form; default five times \\n")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
+from envs.grading.atoms import BASE_WORDS
 from envs.grading.clean import clean
-from envs.grading.expressions import BASE_WORDS, ExpressionParser
+from envs.grading.expressions import ExpressionParser
 from envs.grading.guard import MAX_ITEMS, TooCostly, check_text
 from envs.grading.nodes import (
     Based,

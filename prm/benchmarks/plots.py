@@ -12,7 +12,7 @@ import numpy as np
 from prm.benchmarks.cases import Scored
 from prm.benchmarks.first_error import Curve
 from prm.benchmarks.steps import BINS, distinct
-from reason.evaluation.curves import INTERVAL, OTHERS, PRINT, STYLES, plt
+from reason.evaluation.curves import INTERVAL, OTHERS, PRINT, STYLES, plt, save
 from reason.reranking import MAJORITY
 
 LOOKS = [*STYLES.values(), *OTHERS]  # colour, marker, line
@@ -28,10 +28,7 @@ def figure(name: str, out: Path, written: list[Path], **options: Any) -> Iterato
     with plt.rc_context(PRINT):
         drawn, axes = plt.subplots(layout="constrained", **options)
         yield axes
-        for path in (out / f"{name}.png", out / f"{name}.svg"):
-            drawn.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
-            written.append(path)
-        plt.close(drawn)
+        written += save(drawn, out / name)
 
 
 def reliability(rows: Sequence[Row], out: Path) -> list[Path]:

@@ -47,6 +47,8 @@ class BadInput(ValueError):
 
 
 class OneLineParser(argparse.ArgumentParser):
+    """argparse for the project's commands: a mistake is one line and exit status 2."""
+
     def error(self, message: str) -> NoReturn:
         """One line instead of the usage."""
         self.exit(2, f"{self.prog}: {message} (see --help)\n")

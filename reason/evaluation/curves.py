@@ -60,12 +60,17 @@ def draw(rows: Sequence[Row], out: Path) -> list[Path]:
         for x in X_AXES:
             if not any(row[x] for row in rows if row["method"] != "cot"):
                 continue
-            figure = _figure(rows, x)
-            for path in (out / f"accuracy_by_{x}.png", out / f"accuracy_by_{x}.svg"):
-                figure.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
-                written.append(path)
-            plt.close(figure)
+            written += save(_figure(rows, x), out / f"accuracy_by_{x}")
     return written
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write `path`.png and .svg, the same bytes for the same figure, and close it; returns the files."""
+    files = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
+    for file in files:
+        figure.savefig(file, bbox_inches="tight", metadata={"Date": None} if file.suffix == ".svg" else None)
+    plt.close(figure)
+    return files
 
 
 def _figure(rows: Sequence[Row], x: str) -> Figure:

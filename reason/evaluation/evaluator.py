@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from envs.base_env import Grader, Problem, Task, Verdict
+from reason.evaluation.concurrency import each
 from reason.evaluation.records import Record
 from reason.guided_search import solve
 from reason.guided_search.options import SearchOptions
@@ -36,19 +37,7 @@ class Setup:
 
 async def evaluate(setup: Setup, problems: Sequence[Problem], num_worker: int, done: Callable[[Record], None]) -> None:
     """Call `done` with the record of each problem, in order of completion. A failing question is a record too."""
-    waiting = iter(problems)
-
-    async def worker() -> None:
-        for problem in waiting:
-            done(await evaluate_problem(setup, problem))
-
-    workers = [asyncio.create_task(worker()) for _ in range(min(num_worker, len(problems)))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for task in workers:
-            task.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+    await each(problems, num_worker, lambda problem: evaluate_problem(setup, problem), done)
 
 
 async def evaluate_problem(setup: Setup, problem: Problem) -> Record:

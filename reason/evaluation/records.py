@@ -9,13 +9,15 @@ from __future__ import annotations
 import fcntl
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 CONFIG, RECORDS, AVERAGES = "config.json", "record.jsonl", "avg_result.json"
 # arguments that may differ on resume
 FREE = {"num_worker", "local", "controller_addr", "request_timeout", "save_dir", "resume_dir", "allow_errors"}
+
+PARTS = ("arguments", "method_config", "gen_config", "dataset", "cards")  # of config.json, that make a run what it is
 
 Record = dict[str, Any]
 
@@ -60,7 +62,7 @@ class RunFolder:
 
     def write_averages(self, averages: Record) -> None:
         """avg_result.json, OpenR's shape: a list with one element."""
-        _write_json(self.path / AVERAGES, [averages])
+        write_json(self.path / AVERAGES, [averages])
 
     def close(self) -> None:
         """Close the file and free the lock."""
@@ -82,8 +84,8 @@ def create(save_dir: Path, task: str, method: str, config: Record) -> RunFolder:
                 break
             except FileExistsError:
                 number += 1
-        _write_json(path / CONFIG, config)
-        return RunFolder(path, [], _lock(path))
+        write_json(path / CONFIG, config)
+        return RunFolder(path, [], locked(path))
     except OSError as error:
         raise RecordError(f"--save_dir {save_dir}: {error.strerror}: {error.filename}") from None
 
@@ -95,7 +97,7 @@ def resume(path: Path, config: Record) -> RunFolder:
     difference = first_difference(read_config(path), config)
     if difference:
         raise RecordError(f"--resume_dir {path}: {difference}; give the run's own value, or start a new run")
-    lock = _lock(path)
+    lock = locked(path)
     records = [record for record in read_records(path) if record["error"] is None]
     kept = path / "record.tmp"
     with open(kept, "w", encoding="utf-8", errors="backslashreplace") as file:
@@ -106,7 +108,7 @@ def resume(path: Path, config: Record) -> RunFolder:
 
 def read_config(path: Path) -> Record:
     """config.json of a run folder."""
-    return _read_json(path / CONFIG)
+    return read_json(path / CONFIG)
 
 
 def read_records(path: Path) -> list[Record]:
@@ -129,11 +131,11 @@ def read_records(path: Path) -> list[Record]:
 
 def read_averages(path: Path) -> Record:
     """The element of avg_result.json; raises RecordError when the run has not ended."""
-    return _read_json(path / AVERAGES)[0]
+    return read_json(path / AVERAGES)[0]
 
 
-def _lock(path: Path) -> TextIO:
-    """An open config.json that no other process can lock; closing it, or the end of the process, frees it."""
+def locked(path: Path) -> TextIO:
+    """An open config.json of a run folder that no other process can lock until it is closed or the process ends."""
     file = open(path / CONFIG, encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -143,12 +145,14 @@ def _lock(path: Path) -> TextIO:
     return file
 
 
-def first_difference(old: Record, new: Record, free: Collection[str] = FREE) -> str | None:
-    """The first argument, or field of what follows from the arguments, that differs, as a sentence.
+def first_difference(
+    old: Record, new: Record, free: Collection[str] = FREE, parts: Sequence[str] = PARTS
+) -> str | None:
+    """The first argument, or field of the other `parts` of a configuration, that differs, as a sentence.
 
-    Arguments named in `free` may differ.
+    What is named in `free` may differ.
     """
-    for part in ("arguments", "method_config", "gen_config", "dataset", "cards"):
+    for part in parts:
         before, now = old.get(part, {}), new[part]
         for name in sorted(set(before) | set(now)):
             if name not in free and before.get(name) != now.get(name):
@@ -162,14 +166,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
-def _write_json(path: Path, data: Any) -> None:
+def write_json(path: Path, data: Any) -> None:
     """Whole or not at all: written beside and renamed."""
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     beside.replace(path)
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """A JSON file. Raises RecordError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

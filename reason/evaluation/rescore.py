@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
@@ -20,6 +18,7 @@ from envs.base_env import Problem, Task, load_task
 from reason.evaluation import records
 from reason.evaluation.arguments import BadInput
 from reason.evaluation.closing import averages, closing_lines
+from reason.evaluation.concurrency import together
 from reason.evaluation.evaluator import Setup, judge_solutions
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution, split_steps
@@ -27,8 +26,6 @@ from reason.inference.base import ModelError, RewardModel, ServiceError
 from reason.inference.ledger import Ledger
 from reason.inference.oracle import OracleRM
 from reason.model_cards.card import to_dict
-
-T = TypeVar("T")
 
 
 def problem_of(row: records.Record) -> Problem:
@@ -54,17 +51,6 @@ async def rescored(row: records.Record, task: Task, rm: RewardModel, setup: Setu
         for s, output in zip(steps, row["output"], strict=True)
     ]  # fmt: skip
     return row | await judge_solutions(setup, problem, solutions, ledger) | {"ledger": ledger.to_json()}
-
-
-async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Their results, in order; when one raises, the others are stopped."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def rescore(run: Path, name: str, rm: RewardModel, save_dir: Path, num_worker: int = 32) -> Path:

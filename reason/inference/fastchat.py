@@ -154,7 +154,7 @@ class WorkerPool:
         tries = AsyncRetrying(
             # a worker that hangs is given one more chance, elsewhere if there is another
             stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(1.5 * self.services.request_timeout),
-            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
             retry=retry_if_exception_type(_Retryable),
             reraise=True,
         )

@@ -1,7 +1,6 @@
 """What users run: the embedded models behind a real controller and real workers, started by the service script."""
 
 import os
-import socket
 import subprocess
 
 import pytest
@@ -19,29 +18,13 @@ METHODS = {
 pytestmark = pytest.mark.slow
 
 
-def free_ports_in_a_row(number: int) -> int:
-    """The first of `number` neighbouring ports that nothing listens on."""
-    for base in range(31000 + os.getpid() % 1000, 39000, number):
-        sockets = [socket.socket() for _ in range(number)]
-        try:
-            for offset, listener in enumerate(sockets):
-                listener.bind(("127.0.0.1", base + offset))
-            return base
-        except OSError:
-            continue
-        finally:
-            for listener in sockets:
-                listener.close()
-    raise RuntimeError("no free ports")
-
-
 @pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
 def services(request, tmp_path_factory):
     """The controller's address; the LM and the PRM have one worker each, or two."""
     controller = free_port()
     environment = os.environ | {
         "CONTROLLER_PORT": str(controller),
-        "WORKER_BASE_PORT": str(free_ports_in_a_row(4)),
+        "WORKER_BASE_PORT": str(free_port(4)),
         "NUM_LM_WORKER": str(request.param),
         "NUM_RM_WORKER": str(request.param),
         "ENGINE": "transformers",

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.fakes import ROOT, free_port
+
 MODELS = ROOT / "reason" / "llm_service" / "models"
 METHODS = ("cot", "best_of_n", "beam_search", "vanila_mcts")
 
@@ -26,22 +27,10 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    """A port with a free one after it."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            try:
-                second.bind(("127.0.0.1", first.getsockname()[1] + 1))
-            except OSError:
-                continue
-            return first.getsockname()[1]
-
-
 @pytest.fixture
 def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Few problems, ports of their own, and at the end nothing that listens there."""
-    controller, worker = free_port(), free_port()
+    controller, worker = free_port(), free_port(2)
     yield {
         "VENV": sys.prefix, "ENGINE": "transformers", "PROBLEMS": "4", "SAVE_DIR": str(tmp_path / "results"),
         "CONTROLLER_PORT": str(controller), "WORKER_BASE_PORT": str(worker),

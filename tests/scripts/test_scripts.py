@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.fakes import ROOT, free_port
+
 ROOMS = ("data", "envs", "prm", "reason", "scripts", "train")
 SCRIPTS = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.sh"))
 SHELL = shutil.which("dash") or "sh"
@@ -44,10 +45,7 @@ def old_python(tmp_path: Path) -> Path:
 @pytest.fixture
 def free_ports() -> dict[str, str]:
     """Ports that quickstart.sh finds free."""
-    with socket.socket() as a, socket.socket() as b:
-        a.bind(("127.0.0.1", 0))
-        b.bind(("127.0.0.1", 0))
-        return {"CONTROLLER_PORT": str(a.getsockname()[1]), "WORKER_BASE_PORT": str(b.getsockname()[1])}
+    return {"CONTROLLER_PORT": str(free_port()), "WORKER_BASE_PORT": str(free_port(2))}
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, ROOT / ".ci" / "run"], ids=lambda path: str(path.relative_to(ROOT)))

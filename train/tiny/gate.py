@@ -14,18 +14,19 @@ import json
 from pathlib import Path
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
 
 from envs.arithmetic import TASK
 from envs.base_env import DataOptions, Problem
+from prm.benchmarks.arithmetic import choose, wrong_questions
+from prm.benchmarks.arithmetic import judged as labelled
+from prm.benchmarks.baselines import baselines
+from prm.benchmarks.cases import Case, Scored, case_of
+from prm.benchmarks.steps import figures
 from reason.guided_search.solution import split_steps
 from reason.inference.seeds import draw_seed
 from reason.model_cards import card as cards
 from reason.reranking import cluster, vote, weighted_vote
 from train.tiny.sampler import Sampler
-
-Rows = list[tuple[Problem, list[str], list[bool]]]  # problem, steps, prefix_ok of each step
 
 
 def mean(values: list[bool] | list[float]) -> float:
@@ -74,7 +75,7 @@ def policy_figures(problems: list[Problem], sampler: Sampler, n: int, seed: int)
     )
     for j, (i, _) in enumerate(heal_prompts):
         healed.append(any(TASK.extract(text) == problems[i].answer for text in again[8 * j : 8 * j + 8]))
-    figures = {
+    measured = {
         "problems": len(problems),
         "n": n,
         "greedy": mean([TASK.extract(t) == p.answer for t, p in zip(greedy, problems, strict=True)]),
@@ -87,45 +88,23 @@ def policy_figures(problems: list[Problem], sampler: Sampler, n: int, seed: int)
         "wrong_first_step_with_mc_above_0": mean(healed),
         "mean_steps": round(float(np.mean([len(split_steps(t, "\n")) for t in flat])), 2),
     }
-    return figures, samples
+    return measured, samples
 
 
-def step_rows(problems: list[Problem], samples: list[list[str]], per_problem: int) -> Rows:
-    """Distinct solutions, cut after the first error."""
-    rows: Rows = []
-    for problem, texts in zip(problems, samples, strict=True):
-        for text in list(dict.fromkeys(texts))[:per_problem]:
-            steps, ok = judged(problem, text)
-            end = next((i + 1 for i, good in enumerate(ok) if not good), len(ok))
-            rows.append((problem, steps[:end], ok[:end]))
-    return [row for row in rows if row[1]]
+def cases_of(problems: list[Problem], samples: list[list[str]], per_problem: int = 4) -> list[Case]:
+    """At most `per_problem` different solutions of each problem, with the oracle's labels."""
+    found = [
+        case_of(labelled(problem.question, split_steps(text, "\n"), problem.id), problem.id)
+        for problem, texts in zip(problems, samples, strict=True)
+        for text in texts
+        if text
+    ]
+    return choose(found, per_problem, None, [])
 
 
-def auc(rows: Rows, scores: list[list[float]]) -> float:
-    """Area under the ROC curve of step scores against prefix_ok."""
-    return round(float(roc_auc_score([x for _, _, ok in rows for x in ok], [x for s in scores for x in s])), 4)
-
-
-def baselines(rows: Rows) -> dict[str, float]:
-    """AUC, on held-out problems, of boosted trees that see only a step's index, length or magnitudes."""
-    features, labels, groups = [], [], []
-    for problem, steps, ok in rows:
-        for index, (step, good) in enumerate(zip(steps, ok, strict=True)):
-            numbers = [int("".join(filter(str.isdigit, word)) or 0) for word in step.split()]
-            result = step.partition("= ")[2].partition(";")[0].strip()
-            value = int(result) if result.lstrip("-").isdecimal() and len(result) < 10 else -1
-            features.append([index, len(steps), len(step), max(numbers, default=0), sum(numbers), value])
-            labels.append(good)
-            groups.append(problem.id)
-    x, y = np.array(features, dtype=float), np.array(labels)
-    names = sorted(set(groups))
-    train = np.isin(groups, names[::2])
-    columns = {"step_index": [0], "length": [2], "magnitude": [3, 4, 5], "index_length_magnitude": [0, 2, 3, 4, 5]}
-    result = {}
-    for name, chosen in columns.items():
-        model = HistGradientBoostingClassifier(random_state=0).fit(x[train][:, chosen], y[train])
-        result[name] = round(float(roc_auc_score(y[~train], model.predict_proba(x[~train][:, chosen])[:, 1])), 4)
-    return result
+def auc(name: str, cases: list[Case], scores: list[list[float]]) -> float | None:
+    """Of the different steps up to and including the first error, see `prm.benchmarks.steps`."""
+    return figures(Scored(name, cases, scores), {})["auc"]
 
 
 def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]]) -> dict:
@@ -135,15 +114,10 @@ def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]])
     card = cards.find("openr-tiny-prm", "prm")
     assert isinstance(card, cards.PRMCard)
     scorer = Scorer.load(str(folder), card)
-    rows = step_rows(problems, samples, 4)
-    others = [problems[(problems.index(problem) + 1) % len(problems)] for problem, _, _ in rows]
-    figures: dict = {
-        "steps": sum(len(ok) for _, _, ok in rows),
-        "wrong_steps": sum(not good for _, _, ok in rows for good in ok),
-        "auc_prefix_ok": auc(rows, scorer.score([(p.question, steps) for p, steps, _ in rows])),
-        "auc_wrong_question": auc(
-            rows, scorer.score([(o.question, steps) for o, (_, steps, _) in zip(others, rows, strict=True)])
-        ),
+    cases = cases_of(problems, samples)
+    found: dict = {
+        f"auc_{name}": auc(name, cases, scorer.score([(case.question, case.steps) for case in shown]))
+        for name, shown in (("prefix_ok", cases), ("wrong_question", wrong_questions(cases)))
     }
     right: dict[str, list[bool]] = {name: [] for name in ("min_vote", "last_vote", "prod_vote", "min_max", "last_max")}
     flat = [(problem.question, split_steps(text, "\n")) for problem, texts in zip(problems, samples, strict=True)
@@ -162,8 +136,7 @@ def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]])
         }
         for name, index in chosen.items():
             right[name].append(index is not None and answers[index] == problem.answer)
-    figures |= {name: mean(values) for name, values in right.items()}
-    return figures
+    return found | {name: mean(values) for name, values in right.items()}
 
 
 def main() -> None:
@@ -181,13 +154,14 @@ def main() -> None:
     problems = TASK.problems(DataOptions(split=args.split, limit=args.problems, level=args.level, seed=args.seed))
     if args.samples and args.samples.is_file():
         saved = json.loads(args.samples.read_text(encoding="utf-8"))
-        figures, samples = saved["policy"], saved["samples"]
+        measured, samples = saved["policy"], saved["samples"]
     else:
-        figures, samples = policy_figures(problems, Sampler(args.policy), args.n, args.seed)
+        measured, samples = policy_figures(problems, Sampler(args.policy), args.n, args.seed)
         if args.samples:
-            args.samples.write_text(json.dumps({"policy": figures, "samples": samples}), encoding="utf-8")
-    print(json.dumps(figures, indent=2), flush=True)
-    report = {"policy": figures, "baselines": baselines(step_rows(problems, samples, 4)), "prms": {}}
+            args.samples.write_text(json.dumps({"policy": measured, "samples": samples}), encoding="utf-8")
+    print(json.dumps(measured, indent=2), flush=True)
+    trees = {one.name: auc(one.name, one.cases, one.scores) for one in baselines(cases_of(problems, samples))}
+    report = {"policy": measured, "baselines": trees, "prms": {}}
     print(json.dumps(report["baselines"], indent=2), flush=True)
     for folder in args.prm:
         report["prms"][folder.name] = prm_figures(folder, problems, samples)

@@ -14,16 +14,9 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from reason.llm_service.workers.base_worker import (
-    Params,
-    StartError,
-    Worker,
-    common_arguments,
-    loading,
-    main,
-    with_template,
-)
+from reason.llm_service.workers.base_worker import Params, StartError, Worker, with_template
 from reason.llm_service.workers.generation import encode_prompt, only_one, read_request, reply, stream_chunk
+from reason.llm_service.workers.process import common_arguments, loading, main
 from reason.llm_service.workers.slots import ATTENTION
 from reason.llm_service.workers.transformers_engine import Engine
 from reason.model_cards.card import Card

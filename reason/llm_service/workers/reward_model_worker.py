@@ -16,15 +16,8 @@ from fastchat.constants import ErrorCode
 from prm.scoring.batcher import Batcher
 from prm.scoring.layout import Layout, LayoutError
 from prm.scoring.scorer import ScoreError, Scorer
-from reason.llm_service.workers.base_worker import (
-    Params,
-    StartError,
-    Worker,
-    WorkerError,
-    common_arguments,
-    main,
-    with_template,
-)
+from reason.llm_service.workers.base_worker import Params, StartError, Worker, WorkerError, with_template
+from reason.llm_service.workers.process import common_arguments, main
 from reason.model_cards.card import Card, CardError
 
 

@@ -17,15 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastchat.constants import ErrorCode
 
-from reason.llm_service.workers.base_worker import (
-    Params,
-    Worker,
-    WorkerError,
-    common_arguments,
-    loading,
-    main,
-    with_template,
-)
+from reason.llm_service.workers.base_worker import Params, Worker, WorkerError, with_template
 from reason.llm_service.workers.generation import (
     Generated,
     GenerateRequest,
@@ -37,6 +29,7 @@ from reason.llm_service.workers.generation import (
     reply,
     stream_chunk,
 )
+from reason.llm_service.workers.process import common_arguments, loading, main
 from reason.model_cards.card import Card
 
 if TYPE_CHECKING:

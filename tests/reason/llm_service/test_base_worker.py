@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from reason.llm_service.workers import base_worker
-from reason.llm_service.workers.base_worker import StartError, Worker, WorkerError, application, with_template
+from reason.llm_service.workers import base_worker, process
+from reason.llm_service.workers.application import application
+from reason.llm_service.workers.base_worker import StartError, Worker, WorkerError, with_template
 from reason.model_cards.card import LMCard, PRMCard
 
 SLOTS = 2
@@ -45,7 +46,7 @@ class Echo(Worker):
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="echo")
-    base_worker.common_arguments(made, SLOTS)
+    process.common_arguments(made, SLOTS)
     return made
 
 
@@ -166,7 +167,7 @@ def test_bad_arguments_are_one_line_and_status_2(wrong: str, tmp_path: Path, cap
         if wrong == "card":
             card = "nosuch"
         with pytest.raises(SystemExit) as end:
-            base_worker.main(parser(), "lm", Echo, ["--model-path", str(model), "--card", card, "--port", port])
+            process.main(parser(), "lm", Echo, ["--model-path", str(model), "--card", card, "--port", port])
     said = capsys.readouterr().err
     assert end.value.code == 2
     assert said.count("\n") == 1

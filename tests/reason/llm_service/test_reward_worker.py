@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from prm.scoring.scorer import Scorer
-from reason.llm_service.workers import base_worker, reward_model_worker
+from reason.llm_service.workers import base_worker, process, reward_model_worker
+from reason.llm_service.workers.application import application
 from tests.fakes import ROOT, fastchat_controller, free_port, post
 from tests.prm.tiny import CARD, changed, save_prm, some_inputs, write_card
 
@@ -37,7 +38,7 @@ def client(folder, scorer):
     args = reward_model_worker.arguments().parse_args(["--model-path", str(folder), "--device", "cpu"])
     args.worker_address = "http://here"
     worker = reward_model_worker.RewardModelWorker(args, CARD, scorer)
-    transport = httpx.ASGITransport(base_worker.application(worker))
+    transport = httpx.ASGITransport(application(worker))
     return httpx.AsyncClient(transport=transport, base_url="http://here")
 
 
@@ -127,7 +128,7 @@ async def test_with_a_cache_a_new_step_costs_its_own_tokens(folder, scorer, mega
     args = reward_model_worker.arguments().parse_args(args)
     args.worker_address = "http://here"
     worker = reward_model_worker.load(args, CARD)
-    transport = httpx.ASGITransport(base_worker.application(worker))
+    transport = httpx.ASGITransport(application(worker))
     client = httpx.AsyncClient(transport=transport, base_url="http://here")
     parent, whole = (len(scorer.layouter.lay_out(QUESTION, STEPS[:k]).tokens) for k in (1, 2))
     for k, known in ((1, 0), (2, parent), (2, whole)):
@@ -160,7 +161,7 @@ def test_adapter_folder_is_served_over_the_model_that_the_arguments_name(folder,
     config = peft.LoraConfig(target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")  # starts as no change
     base = Scorer.load(str(folder), CARD, device="cpu").model
     peft.get_peft_model(base, config).save_pretrained(tmp_path)
-    base_worker.check_model_path(str(tmp_path))
+    process.check_model_path(str(tmp_path))
     args = ["--model-path", str(tmp_path), "--device", "cpu", "--base-model", str(folder)]
     args = reward_model_worker.arguments().parse_args(args)
     args.worker_address = "http://here"

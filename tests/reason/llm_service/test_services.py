@@ -148,7 +148,7 @@ def run_script(name: str, tmp_path: Path, **variables: str) -> subprocess.Comple
     """A service script under a plain sh, from another folder."""
     environment = os.environ | {
         "PYTHON": sys.executable, "LOGDIR": str(tmp_path / "logs"), "SESSION": f"test-{tmp_path.name}",
-        "CONTROLLER_PORT": str(free_port()), "WORKER_BASE_PORT": str(free_port()), "CUDA_VISIBLE_DEVICES": "",
+        "CONTROLLER_PORT": str(free_port()), "WORKER_BASE_PORT": str(free_port(4)), "CUDA_VISIBLE_DEVICES": "",
     } | variables  # fmt: skip
     command = [SHELL, str(FOLDER / name)]
     return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=280, check=False)
