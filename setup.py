@@ -32,6 +32,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")]),
     package_data={
+        "prm": ["training/deepspeed/*.json"],
         "reason": ["model_cards/*.yaml", "llm_service/*.sh", "llm_service/models/*", "llm_service/models/*/*"],
     },
     install_requires=CORE,

@@ -114,8 +114,8 @@ class State:
 class CoTEnv:
     """The MDP that search and RL share: state = question + steps so far, action = one step.
 
-    Terminated: the action does not end with the step separator, that is, the model ended its text.
-    Truncated: the number of steps reached `max_depth` without that.
+    Terminated: the model ended its text. Where the finish reason of its sample is not given, an action that does not
+    end with the step separator tells. Truncated: it was cut, or the number of steps reached `max_depth`.
     """
 
     task: Task
@@ -132,11 +132,15 @@ class CoTEnv:
         self.state = State(self.problem)
         return self.state
 
-    def step(self, action: str) -> tuple[State, bool, bool]:
-        """Append one step; returns (state, terminated, truncated). The outcome reward is the grader's."""
+    def step(self, action: str, finish_reason: str | None = None) -> tuple[State, bool, bool]:
+        """Append one step; returns (state, terminated, truncated). The outcome reward is the grader's.
+
+        `finish_reason` is of a sample that ended with this step: "stop" (the end of the text) or "length".
+        """
         self.state = State(self.problem, self.state.steps + (action,))
-        terminated = not action.endswith(self.separator)
-        return self.state, terminated, not terminated and len(self.state.steps) >= self.max_depth
+        terminated = finish_reason == "stop" or (finish_reason is None and not action.endswith(self.separator))
+        cut = finish_reason == "length" or len(self.state.steps) >= self.max_depth
+        return self.state, terminated, not terminated and cut
 
 
 def first_error(verdicts: Iterable[StepVerdict]) -> int | None:

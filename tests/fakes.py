@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import os
 import random
 import signal
@@ -34,6 +35,9 @@ from reason.model_cards.card import LMCard, PRMCard, to_dict
 ROOT = Path(__file__).resolve().parents[1]
 LM_CARD = LMCard(name="fake-policy", prompt="{question}\n", step_separator="\n", sampling={"temperature": 1.0})
 PRM_CARD = PRMCard(name="fake-prm", head="token_logits", step_tag="<|step|>", good="<|good|>", bad="<|bad|>")
+JUDGE_CARD = PRMCard(
+    "fake-judge", "generative", question="{question}\n", step="{step}", strip=False, ask="?", good="Yes", bad="No"
+)
 
 
 def chance(*parts: object) -> float:
@@ -107,6 +111,18 @@ def judge_scores(question: str, steps: Sequence[str]) -> list[float]:
     """One score a step."""
     verdicts = judge(question, steps)
     return [(0.9 if v.prefix_ok else 0.1) - 0.05 * chance(*steps[: i + 1]) for i, v in enumerate(verdicts)]
+
+
+def judge_reply(prompt: str, tokens: Sequence[str]) -> dict[str, Any]:
+    """The reply to /worker_generate that asks for the probabilities of the verdicts, in the layout of JUDGE_CARD."""
+    question, *steps = prompt.removesuffix(JUDGE_CARD.ask).splitlines(keepends=True)
+    score = judge_scores(question.strip(), steps)[-1]
+    logprobs = [math.log({"Yes": score, "No": 1 - score}[token]) for token in tokens]
+    return {
+        "text": ["Yes"], "error_code": 0, "cumulative_logprob": [logprobs[0]], "output_token_len": [1],
+        "finish_reason": ["length"], "usage": {"prompt_tokens": len(prompt), "completion_tokens": 1},
+        "logprobs_of": [logprobs],
+    }  # fmt: skip
 
 
 # What a worker can do wrong, by name: given (request, reply as it should be) it answers in its place.
@@ -225,6 +241,8 @@ class FakeWorker:
         return web.json_response(reply)
 
     def _generate(self, data: dict[str, Any]) -> dict[str, Any]:
+        if "logprobs_of" in data:
+            return judge_reply(data["prompt"], data["logprobs_of"])
         texts = [solve_text(data["prompt"], seed, data["temperature"], data["stop"]) for seed in data["seeds"]]
         return {
             "text": texts,

@@ -47,7 +47,7 @@ def _hub_rows() -> list[dict[str, Any]]:
 
 
 def _read(row: jsonl.Row, place: str, index: int) -> Problem:
-    """A row of MATH (problem, answer, ...) or of OpenR (question, answer)."""
+    """A row of MATH (problem, answer, ...) or of OpenR (question, answer; problem, final_answer)."""
     identifier = row.get("unique_id", row.get("id", f"MATH/{index}"))
 
     def optional(name: str) -> str | None:
@@ -56,7 +56,7 @@ def _read(row: jsonl.Row, place: str, index: int) -> Problem:
     return Problem(
         id=str(identifier),
         question=jsonl.field(row, place, "problem", "question"),
-        answer=jsonl.field(row, place, "answer"),
+        answer=jsonl.field(row, place, "final_answer" if "final_answer" in row else "answer"),
         level=optional("level"),
         subject=optional("subject"),
         solution=optional("solution"),

@@ -5,6 +5,9 @@ where a known misconception applies. A trap is a property of the line (which ope
 model can learn it, and each trap key has its own probability of being fallen for, drawn once from a Beta.
 The generator uses the traps to set the difficulty of a question; the demonstrations that the embedded
 policy is trained on (train/tiny) fall into them. The oracle knows nothing of this file.
+
+No wrong value is off by 10, up or down: that is what slips of the other digit are off by, and a second
+error that takes the first one back would make a wrong step look right to rollouts.
 """
 
 from __future__ import annotations
@@ -44,14 +47,14 @@ def wrong_value(op: str, a: int, b: int) -> tuple[str, int] | None:
     if op == "*" and a < 10 and b < 10:
         low, high = sorted((a, b))
         if low > 3 and _active(f"product {low} {high}", 0.4):
-            shift = 10 if (low + high) % 2 else -2 if (low * high) % 10 >= 2 else 2
-            return f"product {low} {high}", a * b + (shift if a * b + shift < 100 else -10)
+            return f"product {low} {high}", low * (high + 1)  # the next entry of the table
     if op == "+" and a % 10 + b % 10 >= 10:
         low, high = sorted((a % 10, b % 10))
         if max(a, b) >= 10 and _active(f"carry {low} {high}", 0.25):
-            return f"carry {low} {high}", a + b - 10
-    if op == "-" and a % 10 < b % 10 and a > b and b >= 10 and _active(f"borrow {a % 10} {b % 10}", 0.25):
-        return f"borrow {a % 10} {b % 10}", a - b - (a - b) % 10 + 10 + (b % 10 - a % 10)
+            return f"carry {low} {high}", a + b - 9  # the carry is added to the ones
+    short = b % 10 - a % 10
+    if op == "-" and short > 0 and short != 5 and a > b >= 10 and _active(f"borrow {a % 10} {b % 10}", 0.25):
+        return f"borrow {a % 10} {b % 10}", a - b + 2 * short  # the smaller digit is taken from the larger, no borrow
     value = apply(op, a, b)
     if op == "+" and value >= 100 and value % 10 == 0:
         return f"dropped {value // 10 % 10}", value // 10

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from envs.base_env import Problem, Task
 from prm.benchmarks.cases import Case, Scored, Skips
 from reason.evaluation.arguments import BadInput
-from reason.evaluation.concurrency import together
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
+from reason.inference.concurrency import together
 from reason.inference.fastchat import Services, check_scores
 from reason.inference.ledger import Ledger
 from reason.inference.oracle import OracleRM

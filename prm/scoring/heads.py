@@ -1,12 +1,13 @@
 """Heads of PRMs: from the hidden states where scores are read to scores.
 
 A head takes hidden states [n, hidden] (after the model's last norm) and returns scores [n] in fp32. Weights are
-read at each call, so a head follows a model that is being trained.
+read at each call, so a head follows a model that is being trained; what trainers need is its margins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +18,17 @@ from prm.scoring.checkpoint import CheckpointError, tensors
 from prm.scoring.layout import Layouter
 from reason.model_cards.card import CardError, PRMCard
 
-Head = Callable[[Tensor], Tensor]
+
+@dataclass(frozen=True)
+class Head:
+    """Margins, and how they become scores."""
+
+    margin: Callable[[Tensor], Tensor]  # hidden states [n, hidden] -> [n] in fp32
+    sigmoid: bool = True  # whether a score is the margin's sigmoid, in [0, 1], or the margin itself
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Scores [n] in fp32."""
+        return self.margin(hidden).sigmoid() if self.sigmoid else self.margin(hidden)
 
 
 def token_logits(model: Any, card: PRMCard, layouter: Layouter) -> Head:
@@ -27,14 +38,14 @@ def token_logits(model: Any, card: PRMCard, layouter: Layouter) -> Head:
     """
     ids = torch.tensor([layouter.single_token("good", card.good), layouter.single_token("bad", card.bad)])
 
-    def head(hidden: Tensor) -> Tensor:
+    def margin(hidden: Tensor) -> Tensor:
         output = model.get_output_embeddings()
         rows = ids.to(output.weight.device)
         bias = None if output.bias is None else output.bias[rows].float()
         logits = torch.nn.functional.linear(hidden.float(), output.weight[rows].float(), bias)
-        return logits.softmax(-1)[:, 0]
+        return logits[:, 0] - logits[:, 1]
 
-    return head
+    return Head(margin)
 
 
 def two_class(model: Any, card: PRMCard, layouter: Layouter) -> Head:
@@ -44,7 +55,13 @@ def two_class(model: Any, card: PRMCard, layouter: Layouter) -> Head:
         raise CardError(
             f"card {card.name!r}: good_label {card.good_label} is not a class of a model with {classes} of them"
         )
-    return lambda hidden: model.score(hidden).float().softmax(-1)[:, card.good_label]
+    others = [label for label in range(classes) if label != card.good_label]
+
+    def margin(hidden: Tensor) -> Tensor:
+        logits = classified(model, hidden)
+        return logits[:, card.good_label] - logits[:, others].logsumexp(-1)
+
+    return Head(margin)
 
 
 def value(model: Any, card: PRMCard, layouter: Layouter) -> Head:
@@ -54,9 +71,7 @@ def value(model: Any, card: PRMCard, layouter: Layouter) -> Head:
     """
     if outputs(model) != 1:
         raise CardError(f"card {card.name!r}: head value needs a model with one label, not {outputs(model)}")
-    if card.meaning == "log_ratio" or not card.sigmoid:
-        return lambda hidden: model.score(hidden).float()[:, 0]
-    return lambda hidden: model.score(hidden).float().sigmoid()[:, 0]
+    return Head(lambda hidden: classified(model, hidden)[:, 0], card.sigmoid and card.meaning != "log_ratio")
 
 
 def implicit(model: Any, card: PRMCard, layouter: Layouter) -> None:
@@ -121,6 +136,11 @@ def layers(folder: str, card: PRMCard) -> nn.Sequential:
         layer.weight.data, layer.bias.data = weight, bias
         built += [nn.ReLU(), layer] if built else [layer]
     return nn.Sequential(*built)
+
+
+def classified(model: Any, hidden: Tensor) -> Tensor:
+    """What `score` makes of hidden states [n, hidden]: [n, classes], computed in its own precision, in fp32."""
+    return model.score(hidden.to(next(model.score.parameters()).dtype)).float()
 
 
 def outputs(model: Any) -> int:

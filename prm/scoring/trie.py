@@ -65,6 +65,20 @@ class Trie:
             node = child
         return at
 
+    def prefix(self, tokens: Tokens) -> np.ndarray:
+        """Slots [n] of the n leading tokens that are there, which may not be evicted in this pass."""
+        node, at = self.root, 0
+        slots = [node.slots]
+        while at < len(tokens) and (child := node.children.get(tokens[at])) is not None:
+            child.used = self.clock
+            shared = _shared(child.tokens, tokens, at)
+            slots.append(child.slots[:shared])
+            at += shared
+            if shared < len(child.tokens):
+                break
+            node = child
+        return np.concatenate(slots)
+
     def insert(self, tokens: Tokens) -> Node | None:
         """The node that ends with the last token; None, and nothing changed, where the free slots do not suffice."""
         if len(tokens) - self.match(tokens) > self.free:

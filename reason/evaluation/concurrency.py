@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from reason.inference.concurrency import together
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-async def together(coroutines: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
-    """Their results, in order; when one raises, the others are stopped."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def each(

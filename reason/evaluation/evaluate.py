@@ -93,7 +93,7 @@ async def models(args: argparse.Namespace, services: Services, task: Task) -> tu
         if args.RM.partition(":")[0] == "oracle":
             rm = OracleRM(task, args.RM)
         else:
-            rm = await services.reward_model(args.RM)
+            rm = await services.reward_model(args.RM, args.seed)
             check_card(rm, args.RM, "prm", args.rm_card)
     return lm, rm
 

@@ -18,11 +18,11 @@ from envs.base_env import Problem, Task, load_task
 from reason.evaluation import records
 from reason.evaluation.arguments import BadInput
 from reason.evaluation.closing import averages, closing_lines
-from reason.evaluation.concurrency import together
 from reason.evaluation.evaluator import Setup, judge_solutions
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution, split_steps
 from reason.inference.base import ModelError, RewardModel, ServiceError
+from reason.inference.concurrency import together
 from reason.inference.ledger import Ledger
 from reason.inference.oracle import OracleRM
 from reason.model_cards.card import to_dict

@@ -21,20 +21,24 @@ async def beam_search(
     """The first round draws width * beam_size steps from the root; each round keeps the best `beam_size` nodes,
     finished ones included, and draws `width` from each that grows; the last round writes to the end.
 
-    In the paper's symbols width is M and width * beam_size is N. `judge` says what each new node is worth; it is
-    asked only where there is a choice. Returns every solution that was finished on the way, for the vote.
+    In the paper's symbols width is M and width * beam_size is N. Equal samples are one beam here: when fewer different
+    ones than `beam_size` are there, those share the round's draws. `judge` says what each new node is worth; it is
+    asked only where there is a choice. Returns every solution that was finished on the way, for the vote, as often as
+    it was drawn.
     """
     finished: list[Node] = []
     beam, children = [tree.root], await tree.expand([tree.root], width * beam_size, to_end=max_depth == 1)
     for depth in range(2, max_depth + 2):
-        finished += [node for node in children if node.finished]
+        finished += [leaf for leaf in children if leaf.finished for _ in range(leaf.count)]
         beam = children + [node for node in beam if node.finished]
         worth = await (judge if len(beam) > beam_size else last_score)(beam)
         beam = best(beam, worth, beam_size)
         growing = [node for node in beam if not node.finished]
         if not growing:
             break
-        children = await tree.expand(growing, width, to_end=depth >= max_depth)
+        draws = width * (beam_size - (len(beam) - len(growing)))  # a finished beam holds its place
+        widths = [draws // len(growing) + (i < draws % len(growing)) for i in range(len(growing))]
+        children = await tree.expand(growing, widths, to_end=depth >= max_depth)
     tree.collect(finished)
     return tree.solutions()
 

@@ -24,7 +24,9 @@ from tenacity import (
 )
 
 from envs.base_env import Problem
+from reason.inference import judge
 from reason.inference.base import ModelError, Sample, Sampling, ServiceError, Unavailable
+from reason.inference.judge import JudgeRM
 from reason.inference.ledger import Ledger
 from reason.model_cards import card as cards
 from reason.model_cards.card import LMCard, PRMCard
@@ -79,11 +81,21 @@ class Services:
         assert isinstance(card, LMCard)
         return FastChatLM(card, details, pool)
 
-    async def reward_model(self, name: str) -> FastChatRM:
-        """The PRM registered as `name`; raises ServiceError with one line that says what to do."""
+    async def reward_model(self, name: str, seed: int = 0) -> FastChatRM | JudgeRM:
+        """The PRM registered as `name`; raises ServiceError with one line that says what to do.
+
+        `seed` is of the rationales of a generative judge.
+        """
         pool, details = await self._model(name)
         card = self._card(name, details, "prm")
         assert isinstance(card, PRMCard)
+        if card.head == "generative":
+            rm = JudgeRM(card, FastChatLM(judge.lm_card(card), details, pool), details, seed)
+            try:
+                await rm.self_test()
+            except ModelError as error:
+                raise ServiceError(f"{name}: {error}") from None
+            return rm
         return FastChatRM(card, details, pool)
 
     async def _model(self, name: str) -> tuple[WorkerPool, dict[str, Any]]:
@@ -248,16 +260,50 @@ class FastChatLM:
                 for text, length, reason, logprob in zip(texts, lengths, reasons, logprobs, strict=True)
             ]
             prompt_tokens = int(_as_list(reply["usage"]["prompt_tokens"])[0])
+            reused_tokens = int(reply["usage"].get("reused_tokens", 0))  # OpenR's workers do not tell
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelError(f"the LM worker's reply is malformed: {type(error).__name__}: {error}") from None
         if not 0 < len(samples) <= len(seeds):
             raise ModelError(f"the LM worker drew {len(samples)} samples, {len(seeds)} were asked for")
         ledger.lm_calls += 1
         ledger.prompt_tokens += prompt_tokens
+        ledger.prompt_tokens_reused += reused_tokens
         ledger.generated_tokens += sum(sample.num_tokens for sample in samples)
         ledger.seconds_generating += time.monotonic() - started
         self.pool.services.stats.generated_tokens += sum(sample.num_tokens for sample in samples)
         return samples
+
+    async def logprobs_of(self, prompt: str, tokens: Sequence[str], ledger: Ledger) -> list[float]:
+        """The log-probability of each of `tokens` (single tokens) as the next after `prompt`. Raises ModelError."""
+        started = time.monotonic()
+        reply = await self.pool.post(
+            "worker_generate",
+            {
+                "model": self.pool.model,
+                "prompt": prompt,
+                "n": 1,
+                "seeds": [0],
+                "temperature": 1.0,
+                "max_new_tokens": 1,
+                "logprobs_of": list(tokens),
+            },
+        )
+        if "logprobs_of" not in reply:
+            raise ModelError("the LM worker tells no log-probabilities of tokens: serve it with this project's worker")
+        try:
+            logprobs = [float(value) for value in reply["logprobs_of"][0]]
+            prompt_tokens = int(_as_list(reply["usage"]["prompt_tokens"])[0])
+            reused_tokens = int(reply["usage"].get("reused_tokens", 0))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ModelError(f"the LM worker's reply is malformed: {type(error).__name__}: {error}") from None
+        if len(logprobs) != len(tokens) or not all(math.isfinite(value) and value <= 0 for value in logprobs):
+            raise ModelError(f"the LM worker's log-probabilities of {len(tokens)} tokens are malformed")
+        ledger.lm_calls += 1
+        ledger.prompt_tokens += prompt_tokens
+        ledger.prompt_tokens_reused += reused_tokens
+        ledger.generated_tokens += 1
+        ledger.seconds_generating += time.monotonic() - started
+        return logprobs
 
 
 @dataclass

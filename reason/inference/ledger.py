@@ -10,7 +10,8 @@ class Ledger:
     """Counts and seconds of one question, or sums of them over a run. Seconds are of waiting for the reply."""
 
     lm_calls: int = 0
-    prompt_tokens: int = 0  # prefilled, once a call however many samples it draws
+    prompt_tokens: int = 0  # of the prompts, once a call however many samples it draws
+    prompt_tokens_reused: int = 0  # of these, what the worker had computed before; the rest was prefilled
     generated_tokens: int = 0
     prm_calls: int = 0
     prm_tokens_computed: int = 0

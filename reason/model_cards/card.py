@@ -45,12 +45,25 @@ class SelfTest:
 
 
 @dataclass(frozen=True)
+class Rationale:
+    """What a generative judge writes before its verdict (GenRM-CoT; Zhang et al., 2024)."""
+
+    end: str  # the text that closes it; the verdict's token comes next
+    samples: int = 1  # K: the score is the mean over so many of them
+    max_tokens: int = 512
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
 class PRMCard:
     """A PRM: how question and steps are laid out, where the score is read and from what, what it means.
 
     With `chat`, question and steps are turns of the chat template, and `question` and `step` lay out their text:
     the question is the user's turn and the steps are the assistant's; or, with `answer`, each step is a user's turn
     (the question before the first), answered by `answer`, and its score stands where that answer is predicted.
+
+    A generative judge is an LM behind an LM worker. It is asked once a step: question, the steps up to it, `ask`, which
+    are the user's turn with `chat`. Its score is P(good) of the token that comes next, or of the one after a rationale.
     """
 
     name: str
@@ -68,6 +81,8 @@ class PRMCard:
     closing: str = ""  # outcome, without chat: text after the last step
     good: str = ""  # token_logits, generative: the tokens whose softmax gives P(good)
     bad: str = ""
+    ask: str = ""  # generative: the text behind the steps that asks for a verdict on the last; {n} is its number
+    rationale: Rationale | None = None  # generative: None where the verdict comes at once
     good_label: int = 1  # two_class: index of the good class
     head_weights: tuple[str, ...] = ()  # two_class, value: the checkpoint's linear layers, ReLU between two of them
     head_affine: tuple[str, ...] = ()  # gain and bias, numbers in the checkpoint, that the hidden state passes first
@@ -108,6 +123,11 @@ def from_dict(data: dict[str, Any], where: str) -> Card:
             values["self_test"] = SelfTest(test["question"], tuple(test["good"]), tuple(test["bad"]))
         except KeyError as error:
             raise CardError(f"{where}: self_test lacks {error}") from None
+    if isinstance(values.get("rationale"), dict):
+        try:
+            values["rationale"] = Rationale(**values["rationale"])
+        except TypeError as error:
+            raise CardError(f"{where}: rationale: {error}") from None
     try:
         card = cls(**values)
     except TypeError as error:
@@ -116,7 +136,27 @@ def from_dict(data: dict[str, Any], where: str) -> Card:
         raise CardError(f"{where}: step_separator is empty")
     if isinstance(card, PRMCard) and card.meaning not in MEANINGS:
         raise CardError(f"{where}: meaning must be one of {', '.join(MEANINGS)}, not {card.meaning!r}")
+    if isinstance(card, PRMCard) and card.head == "generative":
+        _check_judge(card, where)
     return card
+
+
+def _check_judge(card: PRMCard, where: str) -> None:
+    if not card.good or not card.bad or card.good == card.bad:
+        raise CardError(f"{where}: a generative judge needs good and bad, the two tokens of its verdict")
+    rationale = card.rationale
+    if rationale is None:
+        return
+    if not isinstance(rationale, Rationale) or not isinstance(rationale.end, str) or not rationale.end:
+        raise CardError(f"{where}: rationale must hold end, the text before the verdict")
+    for name in ("samples", "max_tokens"):
+        if type(getattr(rationale, name)) is not int or getattr(rationale, name) < 1:
+            raise CardError(f"{where}: rationale.{name} must be a whole number of at least 1")
+
+
+def fits(card: Card, kind: str) -> bool:
+    """Whether a worker of that kind serves the model: a generative judge is a PRM that an LM worker serves."""
+    return card.kind == kind or (kind == "lm" and isinstance(card, PRMCard) and card.head == "generative")
 
 
 def to_dict(card: Card) -> dict[str, Any]:
@@ -145,12 +185,12 @@ def find(model_path: str, kind: str, card: str | None = None) -> Card:
         found = load(named)
     else:
         wanted = {model_path.rstrip("/"), Path(model_path).name}
-        matches = [c for c in map(load, files) if c.kind == kind and wanted & set(c.models)]
+        matches = [c for c in map(load, files) if fits(c, kind) and wanted & set(c.models)]
         if not matches:
             raise CardError(
                 f"no card lists the model {model_path!r}; name one with --card: {', '.join(f.stem for f in files)}"
             )
         found = matches[0]
-    if found.kind != kind:
+    if not fits(found, kind):
         raise CardError(f"card {found.name!r} is of kind {found.kind}, but a {kind} card is needed")
     return found

@@ -1,14 +1,15 @@
-"""Train `openr-tiny-prm` from the policy's weights: `python -m train.tiny.train_prm --policy F --data F.jsonl --out F`.
+"""Train `openr-tiny-prm`: `python -m train.tiny.train_prm --init FOLDER --data FILE.jsonl --labels L --out FOLDER`.
 
-The model gets `--new_layers` on top, which start as the identity: telling that a token is not the one expected needs
-some depth behind the expectation. Three losses are summed: cross entropy of the card's good and bad tokens with the
-label of each step at its tag (the position that `prm.scoring` reads, because its layout makes both), up to and
-including the first wrong step; the same at each token of steps whose every token has a label; and the policy's own
-loss, next tokens, on right steps. Every solution that all its labels call right also comes as a corrupted copy
-(`prm_examples`), in all epochs but the last, which shows the policy's own mistakes alone, at their own rate.
+It is called twice. `--labels corrupted` is the pretraining: the policy gets `--new_layers` on top, which start as the
+identity (telling that a token is not the one expected needs some depth behind the expectation), and learns to tell the
+solutions that all their labels call right from copies with one spoilt step (`prm_examples`), new ones each epoch.
+`--labels labels` then shows the policy's own solutions at their own rate, with c > 0 of Monte Carlo rollouts as the
+label of a step (hard estimation; Wang et al., 2024). `--labels prefix_ok` in its place trains on the oracle's labels:
+the ceiling, not the product.
 
-Labels are c > 0 of Monte Carlo rollouts (hard estimation; Wang et al., 2024); `--labels prefix_ok` trains on the
-oracle's labels instead: the ceiling, not the product.
+Three losses are summed: cross entropy of the card's good and bad tokens with the label of each step at its tag (the
+position that `prm.scoring` reads, because its layout makes both), up to and including the first wrong step; the same
+at each token of steps whose every token has a label; and the policy's own loss, next tokens, on right steps.
 """
 
 from __future__ import annotations
@@ -50,14 +51,14 @@ def deeper(folder: Path, new_layers: int) -> Qwen2ForCausalLM:
     return model
 
 
-def examples(rows: Sequence[dict], key: str, layouter: Layouter, corrupt: bool, rng: random.Random) -> list[Example]:
-    """The rows with their labels, and with `corrupt` a spoilt copy of each that is right to its end."""
-    found = []
-    for row in rows:
-        found.append(labelled(layouter, row["question"], row["steps"], row[key]))
-        if corrupt and len(row[key]) == len(row["steps"]) and all(row[key]):
-            found.append(corrupted(layouter, row["question"], row["steps"], rng))
-    return [example for example in found if example.tags]
+def examples(rows: Sequence[dict], key: str, layouter: Layouter, rng: random.Random) -> list[Example]:
+    """The rows with their labels; for `corrupted`, those that are right to their end, each with a spoilt copy."""
+    if key != "corrupted":
+        return [labelled(layouter, row["question"], row["steps"], row[key]) for row in rows if row[key]]
+    right = [row for row in rows if len(row["labels"]) == len(row["steps"]) and all(row["labels"])]
+    return [labelled(layouter, row["question"], row["steps"], row["labels"]) for row in right] + [
+        corrupted(layouter, row["question"], row["steps"], rng) for row in right
+    ]
 
 
 def batches(found: list[Example], max_tokens: int, rng: random.Random) -> Iterator[list[Example]]:
@@ -115,15 +116,15 @@ def losses(model: Qwen2ForCausalLM, batch: Sequence[Example], bad: int, good: in
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     rng = random.Random(args.seed)
-    tokenizer = AutoTokenizer.from_pretrained(args.policy)
+    tokenizer = AutoTokenizer.from_pretrained(args.init)
     card = cards.find("openr-tiny-prm", "prm")
     assert isinstance(card, cards.PRMCard)
     layouter = Layouter(card, tokenizer)
     good, bad = layouter.single_token("good", card.good), layouter.single_token("bad", card.bad)
     rows = [json.loads(line) for line in args.data.read_text(encoding="utf-8").splitlines()]
-    model = deeper(args.policy, args.new_layers).to("cuda" if torch.cuda.is_available() else "cpu").train()
+    model = deeper(args.init, args.new_layers).to("cuda" if torch.cuda.is_available() else "cpu").train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
-    epochs = [examples(rows, args.labels, layouter, epoch < args.epochs - 1, rng) for epoch in range(args.epochs)]
+    epochs = [examples(rows, args.labels, layouter, rng) for _ in range(args.epochs)]
     total = sum(len(e.ids) for epoch in epochs for e in epoch)
     print(f"{len(rows)} solutions, {total:,} tokens, {model.num_parameters():,} parameters", flush=True)
     started, seen, step, recent = time.monotonic(), 0, 0, []
@@ -154,11 +155,11 @@ def train(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--policy", type=Path, required=True, help="the weights to start from")
+    parser.add_argument("--init", type=Path, required=True, help="the policy, or what the pretraining made of it")
     parser.add_argument("--data", type=Path, required=True, help="rows of train.tiny.label_steps")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--labels", choices=("labels", "prefix_ok"), default="labels", help="c > 0, or the oracle's")
-    parser.add_argument("--new_layers", type=int, default=2)
+    parser.add_argument("--labels", choices=("corrupted", "labels", "prefix_ok"), required=True)
+    parser.add_argument("--new_layers", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch_tokens", type=int, default=1024, help="of a forward pass, padding included")
     parser.add_argument("--accumulate", type=int, default=4, help="forward passes an update")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastchat.constants import ErrorCode
@@ -15,6 +15,7 @@ from reason.llm_service.workers.base_worker import Params, WorkerError
 PRIME = 6  # prompt tokens that a continuation is decoded after, so that its leading space survives
 GREEDY = 1e-5  # temperatures below are greedy
 SEED_BITS = 64
+MAX_LOGPROBS = 20  # tokens of `logprobs_of`; vLLM tells no more
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class GenerateRequest:
     stop_token_ids: tuple[int, ...]
     include_stop: bool
     echo: bool
+    logprobs_of: tuple[int, ...] = ()  # tokens whose log-probability as the first one generated is told
     ignore_eos: bool = False  # write on past the end-of-text token, to max_tokens; for measurements
 
 
@@ -43,6 +45,8 @@ class Generated:
     token_ids: list[int]
     logprob: float  # of the distribution sampled from; greedy: of the model's own
     finish_reason: str  # "stop" | "length"
+    logprobs_of: tuple[float, ...] = ()  # as the request's
+    reused: int = field(default=0, compare=False)  # tokens of the prompt whose keys and values were there already
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
@@ -71,9 +75,11 @@ def cut_at_stop(text: str, stop: Sequence[str], include: bool) -> str | None:
 
 
 def only_one(request: GenerateRequest) -> None:
-    """Raises WorkerError unless the request is for a single sample, as a stream's must be."""
+    """Raises WorkerError unless the request is for a single sample and no more, as a stream's must be."""
     if len(request.seeds) != 1:
         raise WorkerError("a stream has one sample: n must be 1")
+    if request.logprobs_of:
+        raise WorkerError("a stream does not tell logprobs_of: use /worker_generate")
 
 
 def held_back(text: str, stop: Sequence[str]) -> int:
@@ -97,6 +103,10 @@ def read_request(params: Params, tokenizer: Any, context: int, vocabulary: int) 
         message = f"the prompt has {len(ids)} tokens, the model's context {context}"
         raise WorkerError(message, "ContextOverflow", ErrorCode.CONTEXT_OVERFLOW)
     temperature = _number(params, "temperature", 1.0, 0.0, 100.0)
+    top_p, top_k = _number(params, "top_p", 1.0, 0.0, 1.0), int(_number(params, "top_k", -1, -1, math.inf)) or -1
+    logprobs_of = _tokens(params, tokenizer, vocabulary)
+    if logprobs_of and (temperature, top_p, top_k) != (1.0, 1.0, -1):
+        raise WorkerError("logprobs_of is of the model's own distribution: it needs temperature 1, top_p 1, top_k -1")
     stop = params.get("stop") or ()
     stop = [stop] if isinstance(stop, str) else stop
     if not isinstance(stop, (list, tuple)) or not all(isinstance(s, str) and s for s in stop):
@@ -111,13 +121,14 @@ def read_request(params: Params, tokenizer: Any, context: int, vocabulary: int) 
         prompt_ids=ids,
         seeds=_seeds(params),
         temperature=0.0 if temperature < GREEDY else temperature,
-        top_p=max(_number(params, "top_p", 1.0, 0.0, 1.0), GREEDY),
-        top_k=int(_number(params, "top_k", -1, -1, math.inf)) or -1,
+        top_p=max(top_p, GREEDY),
+        top_k=top_k,
         max_tokens=min(int(_number(params, "max_new_tokens", 256, 1, math.inf)), context - len(ids)),
         stop=tuple(s for s in stop if s not in special),
         stop_token_ids=tuple(stop_token_ids),
         include_stop=bool(params.get("include_stop_str_in_output", False)),
         echo=bool(params.get("echo", False)),
+        logprobs_of=logprobs_of,
         ignore_eos=bool(params.get("ignore_eos", False)),
     )
 
@@ -129,6 +140,18 @@ def _number(params: Params, name: str, default: float, low: float, high: float) 
         raise WorkerError(f"{name}: a number in [{low:g}, {high:g}] is needed, not {value!r}", "OutOfRange",
                           ErrorCode.PARAM_OUT_OF_RANGE)  # fmt: skip
     return value
+
+
+def _tokens(params: Params, tokenizer: Any, vocabulary: int) -> tuple[int, ...]:
+    """The ids of `logprobs_of`: texts that are one token each, or ids. Raises WorkerError."""
+    wanted = params.get("logprobs_of") or []
+    if not isinstance(wanted, list) or len(wanted) > MAX_LOGPROBS:
+        raise WorkerError(f"logprobs_of: a list of at most {MAX_LOGPROBS} tokens is needed")
+    ids = [tokenizer.encode(t, add_special_tokens=False) if isinstance(t, str) else [t] for t in wanted]
+    for token, one in zip(wanted, ids, strict=True):
+        if len(one) != 1 or type(one[0]) is not int or not 0 <= one[0] < vocabulary:
+            raise WorkerError(f"logprobs_of: {token!r} is not a single token of this model")
+    return tuple(one[0] for one in ids)
 
 
 def _seeds(params: Params) -> list[int]:
@@ -165,18 +188,19 @@ def stream_chunk(request: GenerateRequest, text: str, tokens: int, done: Generat
         text = text[: len(text) - held_back(text, request.stop)].rstrip("\ufffd")
     return {
         "text": (request.prompt if request.echo else "") + text,
-        "usage": usage(len(request.prompt_ids), tokens),
+        "usage": usage(len(request.prompt_ids), tokens, done.reused if done else 0),
         "cumulative_logprob": done.logprob if done else None,
         "finish_reason": done.finish_reason if done else None,
     }
 
 
-def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    """OpenR's token counts; the prompt counts once."""
+def usage(prompt_tokens: int, completion_tokens: int, reused_tokens: int) -> dict[str, int]:
+    """OpenR's token counts, the prompt counted once, and how many of its tokens were not computed again."""
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
+        "reused_tokens": reused_tokens,
     }
 
 
@@ -186,9 +210,10 @@ def reply(request: GenerateRequest, samples: Sequence[Generated]) -> dict[str, A
     head = request.prompt if request.echo else ""
     return {
         "text": [head + sample.text for sample in samples],
-        "usage": usage(len(request.prompt_ids), sum(lengths)),
+        "usage": usage(len(request.prompt_ids), sum(lengths), min(sample.reused for sample in samples)),
         "cumulative_logprob": [sample.logprob for sample in samples],
         "output_token_len": lengths,
         "finish_reason": [sample.finish_reason for sample in samples],
         "token_ids": [sample.token_ids for sample in samples],
+        **({"logprobs_of": [list(sample.logprobs_of) for sample in samples]} if request.logprobs_of else {}),
     }

@@ -15,6 +15,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reason.llm_service.workers.base_worker import Params, StartError, Worker, with_template
+from reason.llm_service.workers.cache_memory import cache_argument, cache_bytes
 from reason.llm_service.workers.generation import encode_prompt, only_one, read_request, reply, stream_chunk
 from reason.llm_service.workers.process import common_arguments, loading, main
 from reason.llm_service.workers.slots import ATTENTION
@@ -60,9 +61,11 @@ class ModelWorker(Worker):
         self.tokenizer = tokenizer
         config = self.model.config.get_text_config()
         self.context_len = min(context_length(config), args.max_model_len or config.max_position_embeddings)
-        free = torch.cuda.mem_get_info()[0] * 0.8 if device == "cuda" else 4 * GIB
+        cache = cache_bytes(args)
+        free = torch.cuda.mem_get_info()[0] * 0.8 - cache if device == "cuda" else 4 * GIB
         kv_bytes = int(args.kv_cache_gib * GIB if args.kv_cache_gib else free)
-        self.batcher = Engine(self.model, tokenizer, end_tokens(self.model, tokenizer), args.max_num_seqs, kv_bytes)
+        ends = end_tokens(self.model, tokenizer)
+        self.batcher = Engine(self.model, tokenizer, ends, args.max_num_seqs, kv_bytes, cache)
 
     async def close(self) -> None:
         self.batcher.close()
@@ -97,7 +100,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--max-model-len", type=int, help="context; default: the model's")
     parser.add_argument("--max-num-seqs", type=int, default=256, help="samples in a forward pass")
     parser.add_argument("--kv-cache-gib", type=float,
-                        help="memory for keys and values; default: 4, or 0.8 of a GPU's free memory")  # fmt: skip
+                        help="memory for keys and values of samples under way; default: 4, on a GPU 0.8 of what is "
+                        "free, the cache aside")  # fmt: skip
+    cache_argument(parser, "keys and values of finished samples, so that a prompt that goes on from one costs nothing")
     return parser
 
 

@@ -17,6 +17,7 @@ from prm.scoring.batcher import Batcher
 from prm.scoring.layout import Layout, LayoutError
 from prm.scoring.scorer import ScoreError, Scorer
 from reason.llm_service.workers.base_worker import Params, StartError, Worker, WorkerError, with_template
+from reason.llm_service.workers.cache_memory import cache_argument, cache_bytes
 from reason.llm_service.workers.process import common_arguments, main
 from reason.model_cards.card import Card, CardError
 
@@ -109,29 +110,13 @@ def load(args: argparse.Namespace, card: Card) -> RewardModelWorker:
             args.model_path, card, args.device, args.batch_tokens, args.base_model, args.trust_remote_code,
             args.reference_model,
         )  # fmt: skip
-        memory = default_memory(args.device) if args.cache_mb is None else args.cache_mb << 20
-        if memory:
+        if memory := cache_bytes(args):
             scorer.keep_prefixes(memory)
     except CardError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
         raise StartError(f"{args.model_path} cannot be loaded: {' '.join(str(error).split())}") from error
     return RewardModelWorker(args, with_template(card, scorer.tokenizer), scorer)
-
-
-def megabytes(text: str) -> int:
-    """A number of megabytes, 0 or more, from the command line."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of megabytes, 0 or more, not {text!r}")
-    return int(text)
-
-
-def default_memory(device: str) -> int:
-    """Bytes for the prefix cache, where the model is loaded."""
-    if torch.device(device).type != "cuda":
-        return 1 << 30  # taken as it fills
-    free, _ = torch.cuda.mem_get_info(device)
-    return min(free // 4, 8 << 30)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -143,11 +128,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--base-model", help="the model under an adapter, where it is not the one the card names")
     parser.add_argument("--reference-model", help="an implicit PRM's second model, where it is not the card's")
     parser.add_argument("--batch-tokens", type=int, help="padded tokens of a batch; default by device")
-    parser.add_argument(
-        "--cache-mb", type=megabytes,
-        help="memory for the prefixes of inputs, so that a new step costs its own tokens alone; 0: none is kept; "
-        "default 1024, on a GPU a quarter of what the model leaves free, at most 8192",
-    )  # fmt: skip
+    cache_argument(parser, "the prefixes of inputs, so that a new step costs its own tokens alone")
     parser.add_argument(
         "--batch-wait-ms", type=float, default=2.0 if cuda else 0.0, help="how long a busy worker lets a batch fill"
     )

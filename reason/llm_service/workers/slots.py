@@ -7,15 +7,30 @@ rows. A finished row is replaced by the last one: rows in use are always the fir
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from transformers import AttentionInterface, DynamicCache, PretrainedConfig
+from transformers import AttentionInterface, PretrainedConfig
 from transformers.cache_utils import Cache
 
 ATTENTION = "openr_slots"
 CHUNK = 32  # lengths are rounded up to it: fewer shapes, and sums whose order does not change with the padding
+
+
+class Block(NamedTuple):
+    """Queries `first`:`end`, which read the first `length` tokens of the rows of the same numbers, or of one `row`."""
+
+    first: int
+    end: int
+    length: int
+    row: int | None = None
+
+    def of(self, rows: torch.Tensor) -> torch.Tensor:
+        """What the queries read of keys or values [rows, kv heads, length, dim], a row a query."""
+        if self.row is None:
+            return rows[self.first : self.end, :, : self.length]
+        return rows[self.row : self.row + 1, :, : self.length].expand(self.end - self.first, -1, -1, -1)
 
 
 def attend(
@@ -25,33 +40,26 @@ def attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
-    blocks: Sequence[tuple[int, int, int]] | None = None,
+    blocks: Sequence[Block] = (),
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of query [batch, heads, t, dim] over key, value [batch, kv heads, length, dim].
+    """Attention of query [batch, heads, 1, dim] over key, value [rows, kv heads, length, dim], block by block.
 
-    Returns [batch, t, heads, dim], and no weights.
-
-    A single new token reads its row under `attention_mask` [batch, 1, 1, length] (added); the query heads that share
-    a key head are taken as if they were positions, so that keys are not copied. `blocks` are neighbouring rows that
-    are shorter than others: first, end, length. Several tokens are a causal prefill.
+    Returns [batch, 1, heads, dim], and no weights. `attention_mask` [batch, 1, 1, length] is added. Every query is a
+    sequence of its own, a prompt's tokens too, so that a token's sums are the same in a prompt and when generated;
+    the query heads that share a key head are taken as if they were positions, so that keys are not copied.
     """
-    batch, heads, tokens, dim = query.shape
+    batch, heads, _, dim = query.shape
     kv_heads = key.shape[1]
-    if tokens == 1:
-        grouped = query.view(batch, kv_heads, heads // kv_heads, dim)
-        parts = [
-            F.scaled_dot_product_attention(
-                grouped[a:b], key[a:b, :, :n], value[a:b, :, :n], attn_mask=attention_mask[a:b, ..., :n], scale=scaling
-            )
-            for a, b, n in blocks or [(0, batch, key.shape[2])]
-        ]
-        return torch.cat(parts).reshape(batch, 1, heads, dim), None
-    key, value = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (key, value))
-    out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=attention_mask, is_causal=attention_mask is None, scale=scaling
-    )
-    return out.transpose(1, 2), None
+    grouped = query.view(batch, kv_heads, heads // kv_heads, dim)
+    parts = [
+        F.scaled_dot_product_attention(
+            grouped[block.first : block.end], block.of(key), block.of(value),
+            attn_mask=attention_mask[block.first : block.end, ..., : block.length], scale=scaling,
+        )
+        for block in blocks
+    ]  # fmt: skip
+    return torch.cat(parts).reshape(batch, 1, heads, dim), None
 
 
 AttentionInterface.register(ATTENTION, attend)
@@ -96,21 +104,17 @@ class Slots(Cache):
         self.keys = self.keys.new_zeros((self.layers_count, 0, self.kv_heads, 0, self.dim))
         self.values = self.keys.clone()
 
-    def fill(self, rows: slice, prefilled: DynamicCache, index: int, length: int) -> None:
-        """Put the first `length` tokens of the prefilled sequence `index` into every row of `rows`."""
-        for layer, cache in enumerate(prefilled.layers):
-            self.keys[layer, rows, :, :length] = cache.keys[index, :, :length]
-            self.values[layer, rows, :, :length] = cache.values[index, :, :length]
+    def copy(self, source: int, targets: slice, tokens: slice) -> None:
+        """Copy some tokens of one row to others."""
+        self.keys[:, targets, :, tokens] = self.keys[:, source, None, :, tokens]
+        self.values[:, targets, :, tokens] = self.values[:, source, None, :, tokens]
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` tokens of one row to another."""
-        self.keys[:, target, :, :length] = self.keys[:, source, :, :length]
-        self.values[:, target, :, :length] = self.values[:, source, :, :length]
+    def at(self, rows: torch.Tensor, positions: torch.Tensor, length: int) -> Slots:
+        """Where the next forward pass writes: query i to row rows[i] at positions[i]; it reads at most `length` tokens.
 
-    def at(self, positions: torch.Tensor, length: int) -> Slots:
-        """Where the next forward pass writes: row i at positions[i]; it reads `length` tokens. Returns itself."""
-        self.positions, self.length = positions, length
-        self.rows = torch.arange(len(positions), device=positions.device)
+        Returns itself.
+        """
+        self.rows, self.positions, self.length = rows, positions, length
         return self
 
     # What a model's forward pass calls.
@@ -118,12 +122,11 @@ class Slots(Cache):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store key, value [batch, kv heads, 1, dim] of the new token; give the rows [batch, kv heads, length, dim]."""
+        """Store key, value [batch, kv heads, 1, dim] of the new token; give all rows [rows, kv heads, length, dim]."""
         keys, values = self.keys[layer_idx], self.values[layer_idx]
         keys[self.rows, :, self.positions] = key_states[:, :, 0]
         values[self.rows, :, self.positions] = value_states[:, :, 0]
-        batch = len(self.rows)
-        return keys[:batch, :, : self.length], values[:batch, :, : self.length]
+        return keys[:, :, : self.length], values[:, :, : self.length]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Longest row; positions are always given, so nothing depends on it."""

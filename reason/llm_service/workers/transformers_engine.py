@@ -1,8 +1,9 @@
 """Continuous batching over a transformers model: one thread, one row a sample, one token a row and forward pass.
 
-A request's prompt is prefilled once, all but its last token; its samples start as copies of that row, with the last
-prompt token as their first input. Finished rows make room for waiting samples after every pass. Book-keeping is one
-array operation for all rows, so Python runs per sample only when a sample starts, ends or may hold a stop text.
+Of a request's prompt, all but the last token, what the cache does not know is computed once; its samples start as
+copies of that row, with the last prompt token as their first input. Finished rows make room for waiting samples after
+every pass, and what they computed goes into the cache. Book-keeping is one array operation for all rows, so Python
+runs per sample only when a sample starts, ends or may hold a stop text.
 """
 
 from __future__ import annotations
@@ -11,24 +12,25 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from fastchat.constants import ErrorCode
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
 
 from reason.llm_service.workers.base_worker import WorkerError
 from reason.llm_service.workers.generation import Generated, GenerateRequest, cut_at_stop, decode_continuation, finished
 from reason.llm_service.workers.packed_linear import pack_linears
+from reason.llm_service.workers.prompt_cache import PromptCache
 from reason.llm_service.workers.sampling import draw, uniforms
-from reason.llm_service.workers.slots import CHUNK, Slots, round_up
+from reason.llm_service.workers.slots import CHUNK, Block, Slots, round_up
 
-PREFILL_TOKENS = 4096  # of one prefill pass, padding included
+PREFILL_TOKENS = 1024  # of one prefill pass; a longer prompt has one of its own
 ROWS_PER_THREAD = 4  # on a CPU, fewer rows of a product take another kernel, whose sums differ in the last bit
 BLOCK = 32  # neighbouring rows that are attended together, up to the longest of them; the longest rows come first
-PREFILL_MULTIPLE = 16  # prompts are padded to it: fewer shapes, and never a single token
 END, MAYBE = 1, 2  # what a sampled token may mean: the sample ends; a stop text may be complete
 MAX_STOP_TABLES = 64
 
@@ -45,6 +47,8 @@ class Job:
     started: int = 0  # samples that have a row or are finished
     results: list = field(default_factory=list)
     missing: int = 0
+    reused: int = 0  # tokens of the prompt that the cache knew
+    told: dict[int, tuple[float, ...]] = field(default_factory=dict)  # `logprobs_of` of each sample
 
     @property
     def length(self) -> int:
@@ -67,6 +71,17 @@ class Job:
             self.loop.call_soon_threadsafe(call, *arguments)
 
 
+@dataclass
+class Started:
+    """New rows of a job."""
+
+    job: Job
+    rows: slice
+    prompt: list[int]  # without the last token
+    first: bool  # whether they are the job's first ones
+    known: int = 0  # tokens of `prompt` that are in the rows
+
+
 class Engine:
     """The engine of one model; its methods are for the event loop, those with an underscore for its thread."""
 
@@ -77,7 +92,9 @@ class Engine:
         end_ids: set[int],
         max_rows: int,
         kv_bytes: int,
+        cache_bytes: int = 0,
     ) -> None:
+        """`kv_bytes`: for keys and values of samples under way; `cache_bytes`: for those kept for later prompts."""
         self.model, self.tokenizer, self.end_ids = model, tokenizer, end_ids
         self.max_rows, self.kv_bytes = max_rows, kv_bytes
         self.device = model.device
@@ -85,6 +102,7 @@ class Engine:
         self.block = BLOCK if model.device.type == "cpu" else max_rows  # a GPU waits for its longest row anyway
         self.multiple = ROWS_PER_THREAD * torch.get_num_threads() if model.device.type == "cpu" else 1
         self.slots = Slots(model.config.get_text_config(), model.dtype, model.device)
+        self.cache = PromptCache(self.slots, cache_bytes)
         self.vocabulary = model.config.get_text_config().vocab_size
         self.inbox: deque[Job] = deque()
         self.wake = threading.Condition()
@@ -118,7 +136,8 @@ class Engine:
             results = await job.future
         finally:
             self._abort(job)
-        return [finished(self.tokenizer, request, *result) for result in results]
+        samples = [finished(self.tokenizer, request, *result) for result in results]
+        return [replace(sample, logprobs_of=job.told.get(i, ()), reused=job.reused) for i, sample in enumerate(samples)]
 
     async def stream(self, request: GenerateRequest) -> AsyncIterator[Generated]:
         """The only sample of a request as it grows; the last one is whole, the others have no finish reason."""
@@ -129,7 +148,7 @@ class Engine:
             while (ids := await queue.get()) is not None:
                 text = decode_continuation(self.tokenizer, request.prompt_ids, ids)
                 yield Generated(text, ids, 0.0, "")
-            yield finished(self.tokenizer, request, *job.future.result()[0])
+            yield replace(finished(self.tokenizer, request, *job.future.result()[0]), reused=job.reused)
         finally:
             self._abort(job)
 
@@ -178,6 +197,7 @@ class Engine:
                 self.jobs.clear()
                 self.active = 0
                 self.slots.clear()
+                self.cache.clear()  # the error may have come between entering tokens and their keys
                 if self.closing:
                     return
 
@@ -209,35 +229,70 @@ class Engine:
             if job.started < len(job.results):
                 break
             self.waiting.popleft()
-        picked.sort(key=lambda pick: len(pick[0].request.prompt_ids))
-        while picked:
-            size = len(picked)
-            while size > 1 and size * len(picked[size - 1][0].request.prompt_ids) > PREFILL_TOKENS:
-                size -= 1
-            self._prefill(picked[:size])
-            picked = picked[size:]
+        picked.sort(key=lambda pick: -len(pick[0].request.prompt_ids))  # see BLOCK
+        started = [self._start(job, slice(self.active, self.active + number)) for job, number in picked]
+        if started:
+            self._prefill(started)
 
-    def _prefill(self, picked: list[tuple[Job, int]]) -> None:
-        """Compute the prompts, right-padded, and give each its number of rows."""
-        prompts = [job.request.prompt_ids[:-1] for job, _ in picked]
-        longest = max(map(len, prompts))
-        prefilled = DynamicCache()
-        if longest:
-            ids = np.zeros((len(prompts), round_up(longest, max(self.multiple, PREFILL_MULTIPLE))), np.int64)
-            for row, prompt in enumerate(prompts):
-                ids[row, : len(prompt)] = prompt
-            positions = torch.arange(ids.shape[1], device=self.device)[None].expand(len(ids), -1)
-            self.model(
-                input_ids=torch.from_numpy(ids).to(self.device), position_ids=positions, past_key_values=prefilled,
-                use_cache=True, logits_to_keep=1,
-            )  # fmt: skip
-        self.slots.reserve(self.active + sum(number for _, number in picked), longest + 1)
-        for index, (job, number) in enumerate(picked):
-            rows = slice(self.active, self.active + number)
-            self.slots.fill(rows, prefilled, index, len(prompts[index]))
-            self._start(job, rows)
+    def _prefill(self, started: Sequence[Started]) -> None:
+        """Fill the new rows with their prompts, all but the last token: from the cache, the rest computed."""
+        self.slots.reserve(self.active, int(self.position[: self.active].max()) + 1)
+        todo: list[Started] = []
+        tokens = 0
+        for one in started:
+            one.known = self.cache.load(one.prompt, one.rows)
+            if one.first:
+                one.job.reused = one.known
+            fresh = len(one.prompt) - one.known
+            if fresh and todo and tokens + fresh > PREFILL_TOKENS:
+                self._compute(todo)
+                todo, tokens = [], 0
+            if fresh:
+                todo.append(one)
+                tokens += fresh
+        if todo:
+            self._compute(todo)
 
-    def _start(self, job: Job, rows: slice) -> None:
+    def _compute(self, prompts: Sequence[Started]) -> None:
+        """Compute what is not known of some prompts, in one pass."""
+        ids: list[int] = []
+        rows: list[int] = []
+        positions: list[int] = []
+        blocks: list[Block] = []
+        for one in prompts:
+            first = one.known
+            while first < len(one.prompt):
+                end = min(len(one.prompt), round_up(first + 1, CHUNK))
+                blocks.append(Block(len(ids), len(ids) + end - first, round_up(end, CHUNK), one.rows.start))
+                ids += one.prompt[first:end]
+                rows += [one.rows.start] * (end - first)
+                positions += range(first, end)
+                first = end
+        padding = -len(ids) % self.multiple  # the last token again, which is written where it is
+        blocks[-1] = blocks[-1]._replace(end=len(ids) + padding)
+        arrays = (np.array(x + x[-1:] * padding) for x in (ids, rows, positions))
+        self._forward(self.model.base_model, *arrays, blocks)
+        for one in prompts:
+            self.slots.copy(one.rows.start, slice(one.rows.start + 1, one.rows.stop), slice(one.known, len(one.prompt)))
+
+    def _forward(
+        self, model: torch.nn.Module, ids: np.ndarray, rows: np.ndarray, positions: np.ndarray, blocks: Sequence[Block]
+    ) -> ModelOutput:
+        """One pass of the model, or its body, over ids [tokens]; token i is written to rows[i] at positions[i]."""
+        length = max(block.length for block in blocks)
+        position = torch.from_numpy(positions).to(self.device)
+        past = torch.arange(length, device=self.device) > position[:, None]
+        mask = torch.zeros(past.shape, dtype=self.model.dtype, device=self.device).masked_fill_(past, -torch.inf)
+        return model(
+            input_ids=torch.from_numpy(ids).to(self.device)[:, None],
+            position_ids=position[:, None],
+            attention_mask=mask[:, None, None],
+            past_key_values=self.slots.at(torch.from_numpy(rows).to(self.device), position, length),
+            use_cache=True,
+            blocks=blocks,
+        )
+
+    def _start(self, job: Job, rows: slice) -> Started:
         """Fill in the book-keeping of new rows of a job."""
         request, number = job.request, rows.stop - rows.start
         first = job.started - number
@@ -251,6 +306,7 @@ class Engine:
         self.top_k[rows] = request.top_k
         self.table[rows] = self._meanings(request)
         self.active = rows.stop
+        return Started(job, rows, request.prompt_ids[:-1], first == 0)
 
     def _meanings(self, request: GenerateRequest) -> int:
         """The row of `meanings` for the stop texts and tokens of a request."""
@@ -284,28 +340,26 @@ class Engine:
         active = self.active
         rows = round_up(active, self.multiple)  # the further ones compute nothing that anybody reads
         self.position[active:rows] = self.token[active:rows] = 0
-        longest = int(self.position[:active].max()) + 1
-        self.slots.reserve(rows, longest)
-        position = torch.from_numpy(self.position[:rows]).to(self.device)
-        past = torch.arange(round_up(longest, CHUNK), device=self.device) > position[:, None]
-        mask = torch.zeros(past.shape, dtype=self.model.dtype, device=self.device).masked_fill_(past, -torch.inf)
-        logits = self.model(
-            input_ids=torch.from_numpy(self.token[:rows]).to(self.device)[:, None],
-            position_ids=position[:, None],
-            attention_mask=mask[:, None, None],
-            past_key_values=self.slots.at(position, past.shape[1]),
-            use_cache=True,
-            blocks=self._blocks(rows),
-        ).logits[:active, -1]
+        self.slots.reserve(rows, int(self.position[:active].max()) + 1)
+        inputs = self.token[:rows], np.arange(rows), self.position[:rows]
+        logits = self._forward(self.model, *inputs, self._blocks(rows)).logits[:active, -1]
         uniform = uniforms(self.seed[:active], self.count[:active].astype(np.uint64))
         sampling = (torch.from_numpy(x[:active]).to(self.device) for x in (self.temperature, self.top_p, self.top_k))
         tokens, logprobs = draw(logits.float(), *sampling, torch.from_numpy(uniform).to(self.device))
+        self._tell_logprobs(logits)
         self._record(tokens.cpu().numpy(), logprobs.cpu().numpy())
 
-    def _blocks(self, rows: int) -> list[tuple[int, int, int]]:
-        """First row, end and length of the blocks of the first `rows` rows."""
+    def _tell_logprobs(self, logits: torch.Tensor) -> None:
+        """Note what rows at their first token were asked of logits [active, vocabulary]."""
+        first = np.flatnonzero(self.count[: self.active] == 0)
+        for row in (row for row in first if self.jobs[row][0].request.logprobs_of):
+            job, index = self.jobs[row]
+            job.told[index] = tuple(logits[row].float().log_softmax(-1)[list(job.request.logprobs_of)].tolist())
+
+    def _blocks(self, rows: int) -> list[Block]:
+        """The blocks of the first `rows` rows, a token each."""
         ends = [(first, min(first + self.block, rows)) for first in range(0, rows, self.block)]
-        return [(first, end, round_up(int(self.position[first:end].max()) + 1, CHUNK)) for first, end in ends]
+        return [Block(first, end, round_up(int(self.position[first:end].max()) + 1, CHUNK)) for first, end in ends]
 
     def _record(self, tokens: np.ndarray, logprobs: np.ndarray) -> None:
         """Append the drawn tokens and settle the samples that are finished."""
@@ -336,6 +390,7 @@ class Engine:
             if not job.aborted:
                 reason = "stop" if stopped else "length"
                 job.results[index] = (ids, float(self.logprob[row]), reason, bool(meaning[row] == END))
+                self.cache.store(job.request.prompt_ids + ids[:-1], row)  # the last token was not computed
                 job.missing -= 1
                 if job.missing == 0:
                     job.settle()
@@ -360,7 +415,7 @@ class Engine:
 
     def _move(self, source: int, target: int) -> None:
         """Let a row go on in another one."""
-        self.slots.move(source, target, int(self.position[source]))
+        self.slots.copy(source, slice(target, target + 1), slice(0, int(self.position[source])))
         for array in (
             self.token, self.position, self.count, self.limit, self.length, self.seed, self.logprob,
             self.temperature, self.top_p, self.top_k, self.table, self.output,

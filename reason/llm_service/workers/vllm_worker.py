@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import itertools
 import json
 import os
@@ -115,7 +116,8 @@ class VLLMWorker(Worker):
             ignore_eos=request.ignore_eos,
             include_stop_str_in_output=True,  # we cut ourselves, so that both engines cut the same
             seed=seed % SEEDS,
-            logprobs=0,  # of the drawn token alone
+            logprobs=len(request.logprobs_of),  # beside the drawn token's
+            logprob_token_ids=list(request.logprobs_of) or None,
             flat_logprobs=True,
             detokenize=bool(request.stop) or kind != RequestOutputKind.FINAL_ONLY,
             output_kind=kind,
@@ -137,7 +139,12 @@ class VLLMWorker(Worker):
             raise WorkerError(message, "InternalError", ErrorCode.INTERNAL_ERROR, True)
         by_token = sample.finish_reason == "stop" and not isinstance(sample.stop_reason, str)
         ids, logprob = list(sample.token_ids), sample.cumulative_logprob
-        return finished(self.tokenizer, request, ids, logprob, sample.finish_reason, by_token)
+        made = finished(self.tokenizer, request, ids, logprob, sample.finish_reason, by_token)
+        made = dataclasses.replace(made, reused=output.num_cached_tokens or 0)
+        if not request.logprobs_of:
+            return made
+        first = sample.logprobs[0]
+        return dataclasses.replace(made, logprobs_of=tuple(first[i].logprob for i in request.logprobs_of))
 
     async def _sample(self, request: GenerateRequest, seed: int) -> Generated:
         async for output in self._outputs(request, seed, RequestOutputKind.FINAL_ONLY):

@@ -41,6 +41,17 @@ async def test_a_finished_beam_keeps_its_place_only_by_its_score():
     assert {s.answer for s in solutions} == {"0", "1", "2"}
 
 
+async def test_equal_beams_are_one_that_takes_all_draws_of_the_round_and_votes_as_often_as_it_was_drawn():
+    lm = ScriptedLM({"": ["a\n", "a\n", "a\n", "b\n"], "a\n": ["answer 1", "answer 1", "a1\n"], "b\n": ["answer 2"],
+                     "a\na1\n": ["answer 3"]})  # fmt: skip
+    scores = {"a\n": 0.9, "b\n": 0.8, "a1\n": 0.7, "answer 1": 0.1, "answer 2": 0.2, "answer 3": 0.3}
+    tree = grow(lm, ScriptedRM(scores))
+    solutions = await beam_search(tree, width=2, beam_size=3, max_depth=5)
+    # round 2 has two beams for three places, so each draws 3; then a1 grows beside the finished answers 2 and 1
+    assert lm.asked == [("", 6), ("a\n", 3), ("b\n", 3), ("a\na1\n", 2)]
+    assert sorted(s.answer for s in solutions) == ["1", "1", "2", "2", "2", "3", "3"]
+
+
 async def test_width_one_and_depth_one_work():
     tree = grow(ScriptedLM({"": ["a\n"], "a\n": ["answer 1"]}), ScriptedRM({"a\n": 0.5, "answer 1": 0.5}))
     assert [s.answer for s in await beam_search(tree, width=1, beam_size=1, max_depth=5)] == ["1"]

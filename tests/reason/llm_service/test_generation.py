@@ -84,9 +84,9 @@ def test_bad_requests_are_named(tokenizer, params: dict, type_: str, says: str) 
 
 def test_replies_are_lists_for_one_sample_too(tokenizer) -> None:
     request = read_request({"prompt": "1 + 1\n", "echo": True}, tokenizer, 64, 300)
-    assert reply(request, [Generated("2", [20, 256], -0.5, "stop")]) == {
+    assert reply(request, [Generated("2", [20, 256], -0.5, "stop", reused=3)]) == {
         "text": ["1 + 1\n2"],
-        "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6},
+        "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6, "reused_tokens": 3},
         "cumulative_logprob": [-0.5],
         "output_token_len": [2],
         "finish_reason": ["stop"],

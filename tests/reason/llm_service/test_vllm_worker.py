@@ -105,6 +105,28 @@ async def test_both_engines_agree_where_no_chance_is_involved(worker, engine, to
     assert reply["usage"]["completion_tokens"] == reply["output_token_len"][0] == len(ours.token_ids)
 
 
+async def test_both_engines_tell_the_same_logprobs_of_tokens(worker, engine, tokenizer) -> None:
+    """In a batch with requests that ask for none, or for others."""
+    from reason.llm_service.workers.generation import read_request
+
+    address, _ = worker
+    wanted = [["Yes", "No"], ["7"], []]
+    requests = [
+        {"prompt": f"{i} + 1\n<|check|>", "seed": i, "max_new_tokens": 1 + i % 2, "logprobs_of": wanted[i % 3]}
+        for i in range(12)
+    ]
+    replies = await ask(address, *requests, *({"prompt": f"{i}\n", "max_new_tokens": 9} for i in range(12)))
+    for request, reply in zip(requests, replies):
+        assert reply["error_code"] == 0
+        (ours,) = await engine.generate(read_request(request, tokenizer, 1024, engine.vocabulary))
+        if request["logprobs_of"]:
+            assert reply["logprobs_of"] == [pytest.approx(list(ours.logprobs_of), abs=1e-2)]
+        else:
+            assert "logprobs_of" not in reply
+    (refused,) = await ask(address, requests[0] | {"temperature": 0.5})
+    assert "logprobs_of" in refused["error"]["message"]
+
+
 @pytest.mark.parametrize("include", [True, False])
 async def test_stop_texts(worker, tokenizer, include: bool) -> None:
     address, _ = worker

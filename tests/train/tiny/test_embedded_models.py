@@ -37,7 +37,7 @@ def solved():
 def test_the_policy_solves_as_many_test_questions_greedily_as_its_page_says(solved):
     problems, greedy, _ = solved
     right = sum(TASK.extract(text) == problem.answer for problem, text in zip(problems, greedy, strict=True))
-    assert 0.45 <= right / len(problems) <= 0.75  # the page says 61 %; 60 questions: two standard errors are 0.13
+    assert 0.45 <= right / len(problems) <= 0.75  # the page says 62 %; 60 questions: two standard errors are 0.13
 
 
 @pytest.mark.slow
@@ -51,5 +51,5 @@ def test_the_prm_tells_right_steps_from_wrong_ones(solved):
     assert isinstance(card, cards.PRMCard)
     scorer = Scorer.load(str(PRM), card)
     cases = cases_of(problems, samples)
-    assert auc("prm", cases, scorer.score([(case.question, case.steps) for case in cases])) >= 0.91  # page: 0.93
+    assert auc("prm", cases, scorer.score([(case.question, case.steps) for case in cases])) >= 0.95  # page: 0.99
     assert scorer.self_test() is True

@@ -1,0 +1,189 @@
+"""Fine-tuning a causal LM on the completions of rows, prompts masked, by the trainer of prm/training.
+
+That trainer's loss is the binary cross entropy of margins. The margin of the next token against all others,
+log p - log(1 - p), makes it the cross entropy of next tokens: softplus(-margin) = -log p. So the batches by token
+budget, the sums over processes, resuming and saving are those of discriminative training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.preprocess.common import encoded
+from data.preprocess.rows import BadRow, DataError, field, place, rows
+from prm.benchmarks.cases import Case, Scored, Skips
+from prm.generative.rows import Row
+from prm.scoring.layout import Layout
+from prm.scoring.scorer import Scorer
+from prm.training import model as models
+from prm.training.evaluation import figures
+from prm.training.examples import Example
+from prm.training.model import Margins, Trainee
+from prm.training.trainer import PrmTrainer
+from reason.inference.base import ModelError
+from reason.inference.judge import judge_prompt, lm_card
+from reason.inference.prompting import render
+from reason.llm_service.workers.generation import encode_prompt
+from reason.model_cards.card import CardError, PRMCard
+
+
+class NextTokens(Margins):
+    """Margins of the tokens that follow the positions, against all other tokens."""
+
+    def forward(self, input_ids: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
+        """Margins [steps] in fp32; `input_ids` is [rows, length]."""
+        hidden = self.bare.base_model(input_ids=input_ids, use_cache=False).last_hidden_state[rows, positions]
+        logits = self.bare.get_output_embeddings()(hidden).float()
+        token = input_ids[rows, positions + 1][:, None]
+        return logits.gather(-1, token)[:, 0] - logits.scatter(-1, token, -torch.inf).logsumexp(-1)
+
+
+def stand_in(card: PRMCard) -> PRMCard:
+    """The judge as prm.scoring reads it: P(good) at the last token of a text that is already laid out."""
+    return PRMCard(
+        card.name, "token_logits", question="{question}", step="{step}{tag}", strip=False, good=card.good, bad=card.bad,
+        meaning=card.meaning, aggregation=card.aggregation, max_length=card.max_length, base_model=card.base_model,
+    )  # fmt: skip
+
+
+def load(model_path: str, card: PRMCard, **options: Any) -> Trainee:
+    """The LM that becomes a judge; `options` are those of prm.training.model.load.
+
+    Raises BadInput, and CardError where the verdicts are not single tokens.
+    """
+    trainee = models.load(model_path, stand_in(card), **options)
+    return replace(trainee, margins=NextTokens(trainee.model, trainee.head))
+
+
+def with_template(card: PRMCard, tokenizer: Any) -> PRMCard:
+    """The card with the tokenizer's chat template, where it needs one and has none. Raises CardError."""
+    if not card.chat or card.chat_template:
+        return card
+    if not isinstance(tokenizer.chat_template, str):
+        raise CardError(f"card {card.name!r} leaves the chat template to the tokenizer, which has none")
+    return replace(card, chat_template=tokenizer.chat_template)
+
+
+def read_rows(paths: Sequence[Path], skips: Skips) -> list[tuple[str, Row]]:
+    """The rows of make_data.py with their places. Raises DataError: unreadable, a bad row, no row."""
+    found: list[tuple[str, Row]] = []
+    for path in paths:
+        for line, row in rows(path):
+            try:
+                if isinstance(row, BadRow):
+                    raise row
+                texts = {name: field(row, name, str) for name in ("prompt", "completion")}
+            except BadRow as error:
+                skips.add(place(path, line), f"{error} (rows of prm/generative/make_data.py are needed)")
+            else:
+                found.append((place(path, line), Row(**texts, label=-1, id="")))
+    if not found:
+        raise DataError(f"{', '.join(map(str, paths))}: nothing to learn")
+    return found
+
+
+def sha256(found: Sequence[tuple[str, Row]]) -> str:
+    """Over prompts and completions, in order."""
+    digest = hashlib.sha256()
+    for _, row in found:
+        digest.update(encoded(json.dumps([row["prompt"], row["completion"]]) + "\n"))
+    return digest.hexdigest()
+
+
+def encode_all(found: Sequence[tuple[str, Row]], card: PRMCard, tokenizer: Any, skips: Skips) -> list[Example]:
+    """The examples of all rows; one that cannot be learnt is a bad row. Raises DataError."""
+    examples = []
+    for where, row in found:
+        try:
+            examples.append(encode(row, card, tokenizer))
+        except DataError as error:
+            skips.add(where, error)
+    if not examples:
+        raise DataError(f"nothing to learn; {skips.messages[-1]}")
+    return examples
+
+
+def encode(row: Row, card: PRMCard, tokenizer: Any) -> Example:
+    """Prompt, completion and end of text; the completion's tokens and the end are learnt.
+
+    The prompt becomes the tokens that the LM worker makes of it, and the verdict is the one token that it tells the
+    probability of. Raises DataError.
+    """
+    prompt = encode_prompt(tokenizer, render(lm_card(card), row["prompt"]))
+    verdict = next((text for text in (card.good, card.bad) if row["completion"].endswith(text)), None)
+    if verdict is None:
+        raise DataError(f"the completion ends with neither {card.good!r} nor {card.bad!r}")
+    completion = tokenizer.encode(row["completion"].removesuffix(verdict), add_special_tokens=False)
+    completion += tokenizer.encode(verdict, add_special_tokens=False)
+    completion += [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    ids = prompt + completion
+    if len(ids) > card.max_length:
+        raise DataError(f"{len(ids)} tokens are more than the {card.max_length} of card {card.name!r}")
+    learnt = range(len(prompt) - 1, len(ids) - 1)
+    return Example(array("i", ids), tuple(learnt), (1.0,) * len(learnt), (1.0,) * len(learnt))
+
+
+@dataclass
+class JudgeEvaluation:
+    """Labelled solutions, judged at once step by step, as a judge without a rationale is in use."""
+
+    cases: Sequence[Case]
+    layouts: list[Layout]  # one a step
+    card: PRMCard
+    batch_tokens: int
+
+    @classmethod
+    def prepare(
+        cls, cases: Sequence[Case], card: PRMCard, tokenizer: Any, batch_tokens: int, skips: Skips
+    ) -> JudgeEvaluation:
+        """Lay out the steps. Raises DataError."""
+        kept, layouts = [], []
+        for case in cases:
+            try:
+                steps = [lay_out(case, n, card, tokenizer) for n in range(1, len(case.steps) + 1)]
+            except (ModelError, DataError) as error:
+                skips.add(case.place, error)
+                continue
+            kept.append(case)
+            layouts += steps
+        return cls(kept, layouts, stand_in(card), batch_tokens)
+
+    def measure(self, trainee: Trainee, accelerator: Any, alone: bool = False) -> dict[str, float]:
+        """AUC, F1 and so on; every process does all of the work."""
+        scorer = Scorer(trainee.margins.bare, trainee.tokenizer, self.card, self.batch_tokens)
+        scores = iter(scorer.run(self.layouts).all_scores())
+        return figures(Scored("test data", list(self.cases), [[next(scores)[0] for _ in c.steps] for c in self.cases]))
+
+
+def lay_out(case: Case, steps: int, card: PRMCard, tokenizer: Any) -> Layout:
+    """The prompt about the last of the first `steps` steps, read at its last token. Raises DataError, ModelError."""
+    ids = encode_prompt(tokenizer, judge_prompt(card, case.question, case.steps[:steps]))
+    if len(ids) > card.max_length:
+        raise DataError(f"{len(ids)} tokens are more than the {card.max_length} of card {card.name!r}")
+    return Layout(tuple(ids), (len(ids) - 1,))
+
+
+class JudgeTrainer(PrmTrainer):
+    """Trains a judge; its folders hold the card that a worker serves it with."""
+
+    def __init__(self, trainee: Trainee, card: PRMCard, *args: Any, **options: Any) -> None:
+        self.judge_card = card
+        super().__init__(trainee, *args, **options)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        save_card(Path(output_dir or self.args.output_dir), self.judge_card)
+
+
+def save_card(folder: Path, card: PRMCard) -> None:
+    """Put the judge's card where the stand-in's is."""
+    models.write_card(folder / models.CARD, replace(card, models=()))

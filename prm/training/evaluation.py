@@ -1,0 +1,70 @@
+"""How well a model in training finds wrong steps: the measures of prm/benchmarks on its scores as they are served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from accelerate.utils import gather_object
+
+from data.preprocess.common import RIGHT, WRONG
+from data.preprocess.rows import DataError
+from prm.benchmarks import first_error, steps
+from prm.benchmarks.cases import Case, Scored, Skips
+from prm.scoring.layout import Layout, Layouter, LayoutError
+from prm.scoring.scorer import Scorer
+from prm.training.model import Trainee
+
+METRICS = ("auc", "f1")  # a better model is greater in these; they may choose the best checkpoint
+
+
+@dataclass
+class Evaluation:
+    """Labelled solutions, laid out once."""
+
+    cases: list[Case]
+    layouts: list[Layout]
+    batch_tokens: int  # padded tokens a forward pass
+
+    @classmethod
+    def prepare(cls, cases: Sequence[Case], layouter: Layouter, batch_tokens: int, skips: Skips) -> Evaluation:
+        """Lay out the solutions. Raises DataError: a bad row, or no figure could come of them."""
+        kept, layouts = [], []
+        for case in cases:
+            try:
+                layouts.append(layouter.lay_out(case.question, case.steps))
+            except LayoutError as error:
+                skips.add(case.place, error)
+            else:
+                kept.append(case)
+        labels = {case.labels[i] for case in kept for i in case.judged}
+        for label, name in ((RIGHT, "right"), (WRONG, "wrong")):
+            if label not in labels:
+                raise DataError(f"the test data have no step labelled {name}, so there is no AUC: give others")
+        return cls(kept, layouts, batch_tokens)
+
+    def measure(self, trainee: Trainee, accelerator: Any, alone: bool = False) -> dict[str, float]:
+        """The figures, the same on all processes, which share the work; with `alone` each does all of it."""
+        scorer = Scorer(trainee.margins.bare, trainee.tokenizer, trainee.card, self.batch_tokens)
+        world, rank = (1, 0) if alone else (accelerator.num_processes, accelerator.process_index)
+        own = scorer.run(self.layouts[rank::world]).all_scores()
+        parts = [own] if world == 1 else gather_object([own])
+        scores: list[list[float]] = [[]] * len(self.cases)
+        for other, part in enumerate(parts):
+            scores[other::world] = part
+        return figures(Scored("test data", self.cases, scores))
+
+
+def figures(scored: Scored) -> dict[str, float]:
+    """AUC, calibration and step accuracy; F1 of the first error at the other half's best threshold and at 0.5."""
+    by_step = steps.figures(scored, {"0.5": 0.5})
+    found = {
+        "auc": by_step["auc"], "brier": by_step["brier"], "ece": by_step["ece"],
+        "accuracy_at_0.5": by_step["accuracy at 0.5"],
+    }  # fmt: skip
+    fitted = first_error.cross_fitted(scored)
+    if fitted is not None:
+        found["f1"] = first_error.figures(scored, fitted, "best on the other half")["f1"]
+    found["f1_at_0.5"] = first_error.figures(scored, [0.5] * len(scored.cases), "0.5")["f1"]
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,226 @@
+"""From a command line to a trained PRM: read, lay out, train, save. The entry points in prm/code call `main`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from prm.training.arguments import check, parser
+from reason.evaluation.arguments import BadInput
+
+SETTINGS = "training.json"
+BATCH_TOKENS = {"cpu": 1536, "cuda": 16384}
+# May change when a training is resumed: they do not change what is learnt.
+FREE = {"resume", "output_dir", "save_dtype", "batch_tokens", "per_device_train_batch_size", "logging_steps",
+        "save_total_limit", "skip_bad_rows", "deepspeed", "gradient_checkpointing", "attention",
+        "data_path"}  # fmt: skip
+
+
+def main(card: str | None, output_dir: str, description: str, arguments: list[str] | None = None) -> int:
+    """The command; `card` and `output_dir` are its defaults. Returns its exit status."""
+    prog = Path(sys.argv[0]).name
+    args = parser(prog, description, card, output_dir).parse_args(arguments)
+    try:
+        check(args)
+    except BadInput as error:
+        return _failed(prog, error)
+
+    from data.preprocess.rows import DataError
+    from prm.training.trainer import TrainingError
+    from reason.model_cards.card import CardError
+
+    try:
+        train(args)
+    except (BadInput, CardError, DataError, TrainingError) as error:
+        return _failed(prog, error)
+    except OSError as error:
+        return _failed(prog, f"{error.filename or args.output_dir}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        say(f"{prog}: interrupted; --resume goes on from the last checkpoint in {args.output_dir}", sys.stderr)
+        return 130
+    return 0
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train and save. Raises BadInput, CardError, DataError, TrainingError, OSError."""
+    import torch
+    from transformers import PrinterCallback
+    from transformers.trainer_utils import get_last_checkpoint, set_seed
+    from transformers.utils.logging import disable_progress_bar
+
+    from prm.benchmarks.cases import Skips
+    from prm.training import model as models
+    from prm.training.evaluation import Evaluation
+    from prm.training.examples import Weights, balanced, lay_out, weighted
+    from prm.training.losses import choose
+    from prm.training.plan import Plan
+    from prm.training.progress import Progress
+    from prm.training.rows import digest, read_files
+    from prm.training.trainer import PrmTrainer, Task
+
+    disable_progress_bar()  # of each loading and saving
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    args.dtype = args.dtype or ("bf16" if device == "cuda" else "fp32")
+    args.batch_tokens = args.batch_tokens or BATCH_TOKENS[device]
+    card = card_of(args)
+    loss = choose(args.loss, card)
+    if args.deepspeed and needs_merging(args, card):
+        raise BadInput("--deepspeed cannot merge an adapter into a model with a head of its own: give --full")
+    skips = Skips(args.skip_bad_rows)
+    tags = [args.step_tag or card.step_tag.strip()]
+    cases = read_files(args.train_data_path, tags, skips, args.limit)
+    tests = read_files(args.test_data_path, tags, skips)
+    settings = settings_of(args) | {"data": {"train": digest(cases), "test": digest(tests)}}
+    resumed = to_resume(args, settings, get_last_checkpoint)
+    options = training_arguments(args, device, bool(tests))  # before the model: ZeRO-3 wants to know
+    set_seed(args.seed)
+    lora = models.Lora(args.lora_r, args.lora_alpha, args.lora_dropout, tuple(args.lora_modules))
+    trainee = models.load(
+        args.model_path, card, base_model=args.base_model,
+        lora=None if args.full else lora,
+        dtype=torch.bfloat16 if args.dtype == "bf16" and not args.full else torch.float32,
+        attention=args.attention or ("sdpa" if device == "cuda" else "eager"),
+        gradient_checkpointing=args.gradient_checkpointing, trust_remote_code=args.trust_remote_code,
+    )  # fmt: skip
+    examples = lay_out(cases, trainee.layouter, args.labels, skips, args.after_first_error)
+    weights = balanced(examples) if args.wrong_weight == "balanced" else Weights(1.0, args.wrong_weight)
+    examples = weighted(examples, weights)
+    evaluation = Evaluation.prepare(tests, trainee.layouter, args.batch_tokens, skips) if tests else None
+    most = args.per_device_train_batch_size
+    plan = Plan(examples, args.total_batch_size, args.batch_tokens, args.seed, options.world_size, most)
+    describe(plan, trainee, len(cases), skips)
+    trainer = PrmTrainer(trainee, Task(plan, loss, evaluation), options, callbacks=[Progress()])
+    trainer.remove_callback(PrinterCallback)
+    if resumed:
+        say(f"going on from {resumed}")
+    elif main_process():
+        args.output_dir.mkdir(parents=True, exist_ok=True)
+        (args.output_dir / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    trainer.train(resume_from_checkpoint=resumed)
+    trainer.save_state()
+    if args.deepspeed:
+        trainer.save_model(str(args.output_dir))  # all processes: each has a part of the weights
+    elif trainer.is_world_process_zero():
+        if args.save_dtype:
+            trainee.margins.to({"fp32": torch.float32, "bf16": torch.bfloat16}[args.save_dtype])
+        models.save(trainee, args.output_dir, merge=needs_merging(args, card))
+    say(f"{'the best' if tests else 'the last'} model is in {args.output_dir}, with its card")
+
+
+def card_of(args: argparse.Namespace) -> Any:
+    """The card of what is trained. Raises CardError."""
+    from prm.training.targets import OF_OUTCOMES
+    from reason.model_cards import card as cards
+
+    card = cards.find(args.model_path, "prm", args.card)
+    assert isinstance(card, cards.PRMCard)
+    if args.head is not None and args.head != card.head:
+        card = dataclasses.replace(card, head=args.head, good="", bad="", head_weights=(), head_affine=(), head_file="")
+    if args.labels in OF_OUTCOMES or (args.labels == "soft" and card.meaning == "correctness"):
+        last = {"aggregation": "last"} if args.labels in OF_OUTCOMES else {}
+        card = dataclasses.replace(card, meaning="value" if card.meaning == "correctness" else card.meaning, **last)
+    return card
+
+
+def needs_merging(args: argparse.Namespace, card: Any) -> bool:
+    """Whether a LoRA adapter is saved as a whole model: over a base without its head it could not be served."""
+    return not args.full and card.head != "token_logits"
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What decides what is learnt, as plain data."""
+    return {key: _plain(value) for key, value in vars(args).items() if key not in FREE}
+
+
+def to_resume(args: argparse.Namespace, settings: dict[str, Any], last_checkpoint: Any) -> str | None:
+    """The checkpoint to go on from, if any. Raises BadInput where the folder holds another training, or none."""
+    folder = args.output_dir
+    found = last_checkpoint(str(folder)) if folder.is_dir() else None
+    if found and not args.resume:
+        raise BadInput(f"{folder} holds a training already: --resume goes on with it, or give another --output_dir")
+    if args.resume and not found:
+        raise BadInput(f"{folder} holds no checkpoint to resume from")
+    if found:
+        old = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        for key, value in settings.items():
+            if value != old.get(key):
+                where = folder / SETTINGS
+                raise BadInput(f"{where}: the training to resume has another {key}: {old.get(key)!r}, not {value!r}")
+    return found
+
+
+def training_arguments(args: argparse.Namespace, device: str, tests: bool) -> Any:
+    """The Trainer's options."""
+    from transformers import TrainingArguments
+
+    if args.deepspeed and find_spec("deepspeed") is None:
+        raise BadInput("--deepspeed needs deepspeed: pip install deepspeed")
+    every = {"save_strategy": "steps", "save_steps": args.save_steps} if args.save_steps else {"save_strategy": "epoch"}
+    if tests:
+        every |= {"eval_strategy": every["save_strategy"], "eval_steps": args.save_steps}
+        every |= {"load_best_model_at_end": True, "metric_for_best_model": args.metric_for_best_model}
+    return TrainingArguments(
+        output_dir=str(args.output_dir),
+        num_train_epochs=args.num_train_epochs,
+        learning_rate=args.learning_rate,
+        warmup_steps=args.warmup_ratio,
+        weight_decay=args.weight_decay,
+        max_grad_norm=args.max_grad_norm,
+        bf16=args.dtype == "bf16",
+        use_cpu=device == "cpu",
+        ddp_backend="gloo" if device == "cpu" and int(os.environ.get("WORLD_SIZE", "1")) > 1 else None,
+        ddp_find_unused_parameters=False,
+        deepspeed=str(args.deepspeed) if args.deepspeed else None,
+        save_total_limit=args.save_total_limit,
+        logging_steps=args.logging_steps,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,  # Progress writes instead
+        report_to=["tensorboard"] if find_spec("tensorboard") else [],
+        seed=args.seed,
+        dataloader_pin_memory=False,
+        greater_is_better=True if tests else None,
+        **every,
+    )
+
+
+def describe(plan: Any, trainee: Any, solutions: int, skips: Any) -> None:
+    """What is trained on what."""
+    from prm.benchmarks.report import skip_notes
+
+    steps = sum(len(e.targets) for e in plan.examples)
+    mean = sum(t for e in plan.examples for t in e.targets) / steps
+    tokens = sum(len(e.ids) for e in plan.examples)
+    parameters = [p for p in trainee.margins.parameters() if p.requires_grad]
+    say(f"{solutions} solutions: {len(plan.examples)} inputs of {tokens:,} tokens with {steps:,} labelled steps, "
+        f"mean target {mean:.3f}")  # fmt: skip
+    say(f"{sum(p.numel() for p in parameters):,} weights are trained, {plan.per_epoch} updates an epoch")
+    for note in skip_notes(skips):
+        say(note)
+
+
+def main_process() -> bool:
+    """Whether this is the first process of a torchrun, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(message: str, file: Any = None) -> None:
+    """Print in one process alone."""
+    if main_process():
+        print(message, file=file or sys.stdout, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _failed(prog: str, message: object) -> int:
+    say(f"{prog}: {' '.join(str(message).split())}", sys.stderr)
+    return 2

@@ -1,0 +1,189 @@
+"""PRM training: this project's updates against a plain `transformers.Trainer`. `python scripts/bench/prm_training.py`
+
+The same made-up solutions (3 to 13 arithmetic steps), model, dtype, threads and update size; each trainer is a process
+of its own, so that its peak memory is its own. Rows:
+
+- `pad to 2048`: the reference, all inputs padded to 2,048 tokens, as OpenR's scripts have it;
+- `length grouped`: inputs of like length together, padded to the longest of their batch;
+- `length grouped, eager`: the same with the attention that `ours` uses on a CPU;
+- `ours`: prm/training.
+
+tokens_per_s counts real tokens, without padding, after warm-up updates. peak_mb is the process's resident memory.
+speedup = tokens_per_s / that of `pad to 2048`; `ours` also has it over `length grouped`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[0] = str(ROOT)
+
+REFERENCE, GROUPED, EAGER, OURS = "pad to 2048", "length grouped", "length grouped, eager", "ours"
+LENGTH = 2048
+ROWS = {REFERENCE: 4, GROUPED: 8, EAGER: 8, OURS: None}  # of a forward pass; ours has a budget of tokens
+Row = dict[str, Any]
+
+
+def main() -> int:
+    """The command; returns its exit status."""
+    p = argparse.ArgumentParser(prog="prm_training.py", description="Measure the training of PRMs.")
+    p.add_argument("--model", default=str(ROOT / "reason/llm_service/models/openr-tiny-prm"), help="the base's folder")
+    p.add_argument("--card", help="name or path of its card; default: the model's own")
+    p.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads; default %(default)s")
+    p.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32", help="default %(default)s")
+    p.add_argument("--update_size", type=int, default=64, help="solutions an update; default %(default)s")
+    p.add_argument("--updates", type=int, default=12, help="measured; the reference has a quarter; default %(default)s")
+    p.add_argument("--batch_tokens", type=int, help="ours: padded tokens of a forward pass; default by device")
+    p.add_argument("--quick", action="store_true", help="updates of 16 solutions, 4 measured; within a minute")
+    p.add_argument("--json", type=Path, metavar="FILE")
+    p.add_argument("--trainer", choices=ROWS, help=argparse.SUPPRESS)  # what a process of its own is started with
+    args = p.parse_args()
+    if args.quick:
+        args.update_size, args.updates = min(args.update_size, 16), min(args.updates, 4)
+    if args.trainer:
+        print(json.dumps(measure(args)))
+        return 0
+    rows = []
+    for name in ROWS:
+        rows.append(in_own_process(name))
+        rows[-1]["speedup"] = rows[-1]["tokens_per_s"] / rows[0]["tokens_per_s"]
+    rows[-1]["speedup_length_grouped"] = rows[-1]["tokens_per_s"] / rows[1]["tokens_per_s"]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    print("  ".join(f"{name:>22}" for name in names))
+    for row in rows:
+        values = (row.get(name, "") for name in names)
+        print("  ".join(f"{v:>22.4g}" if isinstance(v, float) else f"{v!s:>22}" for v in values))
+    if args.json:
+        import torch
+
+        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+        machine |= {"threads": args.threads, "dtype": args.dtype, "torch": torch.__version__}
+        args.json.write_text(json.dumps({"bench": "prm_training", "machine": machine, "rows": rows}, indent=2) + "\n")
+    return 0
+
+
+def in_own_process(name: str) -> Row:
+    """Start this file for one trainer; its row with the peak memory. Raises CalledProcessError."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--trainer", name]
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        out.seek(0)
+        row = json.loads(out.read().strip().splitlines()[-1])
+    kilobytes = usage.ru_maxrss / 1024 if sys.platform == "darwin" else usage.ru_maxrss
+    return row | {"peak_mb": round(kilobytes * 1024 / 1e6, 1)}
+
+
+def measure(args: argparse.Namespace) -> Row:
+    """Train, and say how many real tokens went through the model a second, after the first updates."""
+    import torch
+    from transformers import TrainerCallback, TrainingArguments
+
+    from prm.benchmarks.cases import Case, Skips
+    from prm.training import model as models
+    from prm.training.examples import lay_out
+    from prm.training.plan import Plan
+    from prm.training.run import BATCH_TOKENS
+    from prm.training.trainer import PrmTrainer, Task
+    from reason.model_cards import card as cards
+
+    torch.set_num_threads(args.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    card = cards.find(args.model, "prm", args.card)
+    ours = args.trainer == OURS
+    updates = max(1, args.updates // 4) if args.trainer == REFERENCE else args.updates
+    warm_up = 1 if args.trainer == REFERENCE else 3
+    attention = "eager" if device == "cpu" and args.trainer in (OURS, EAGER) else "sdpa"
+    trainee = models.load(args.model, card, attention=attention)
+    cases = [Case("", "", *one) for one in made_up(args.update_size * (args.updates + 3))]
+    examples = lay_out(cases, trainee.layouter, "hard", Skips())
+    rows = ROWS[args.trainer]
+    marks: list[tuple[float, int]] = []  # time and real tokens so far, after each update
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            marks.append((time.perf_counter(), trainer.tokens if ours else collate.tokens))
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = TrainingArguments(
+            output_dir=folder, max_steps=warm_up + updates, learning_rate=1e-5, bf16=args.dtype == "bf16",
+            use_cpu=device == "cpu", per_device_train_batch_size=rows or 1,
+            gradient_accumulation_steps=args.update_size // rows if rows else 1, save_strategy="no", report_to=[],
+            logging_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
+            train_sampling_strategy="random" if args.trainer == REFERENCE else "group_by_length",
+        )  # fmt: skip
+        if ours:
+            plan = Plan(examples, args.update_size, args.batch_tokens or BATCH_TOKENS[device])
+            trainer = PrmTrainer(trainee, Task(plan, "cross_entropy"), options, callbacks=[Clock()])
+        else:
+            from transformers import Trainer
+
+            collate = Collate(LENGTH if args.trainer == REFERENCE else None)
+            good, bad = (trainee.layouter.single_token(name, getattr(card, name)) for name in ("good", "bad"))
+            data = [as_lm(example, good, bad) for example in examples]
+            trainer = Trainer(trainee.model, options, train_dataset=data, data_collator=collate, callbacks=[Clock()])
+        trainer.train()
+    (start, before), (end, after) = marks[warm_up - 1], marks[-1]
+    return {"trainer": args.trainer, "tokens_per_s": (after - before) / (end - start), "peak_mb": 0.0,
+            "tokens": after - before, "seconds": end - start, "updates": updates}  # fmt: skip
+
+
+class Collate:
+    """Pads a causal LM's inputs to `length`, or to the longest, and counts their real tokens."""
+
+    def __init__(self, length: int | None) -> None:
+        self.length, self.tokens = length, 0
+
+    def __call__(self, rows: Sequence[Row]) -> Row:
+        import torch
+
+        length = self.length or max(len(row["input_ids"]) for row in rows)
+        self.tokens += sum(len(row["input_ids"]) for row in rows)
+
+        def padded(name: str, fill: int) -> torch.Tensor:
+            return torch.tensor([row[name] + [fill] * (length - len(row[name])) for row in rows])
+
+        mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (length - len(row["input_ids"])) for row in rows])
+        return {"input_ids": padded("input_ids", 0), "labels": padded("labels", -100), "attention_mask": mask}
+
+
+def as_lm(example: Any, good: int, bad: int) -> Row:
+    """The example for a causal LM's own loss, which has the label of a position one behind it."""
+    ids = [*example.ids, 0]
+    labels = [-100] * len(ids)
+    for position, target in zip(example.positions, example.targets, strict=True):
+        labels[position + 1] = good if target else bad
+    return {"input_ids": ids, "labels": labels}
+
+
+def made_up(count: int) -> list[tuple[str, tuple[str, ...], tuple[int, ...]]]:
+    """Questions, steps like the embedded policy's, and labels."""
+    rng = random.Random(0)
+    found = []
+    for _ in range(count):
+        steps = []
+        for _ in range(rng.randrange(3, 14)):
+            a, b, c, d = (rng.randrange(10, 100) for _ in range(4))
+            steps.append(f"{a} + {b} = {a + b}; {a + b} * {rng.randrange(2, 10)} - {c} + {d}")
+        labels = [1] * (len(steps) - 1) + [rng.randrange(2)]
+        found.append((f"{rng.randrange(10, 100)} + 3 * 4 - 5", tuple(steps), tuple(labels)))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

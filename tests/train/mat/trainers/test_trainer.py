@@ -1,0 +1,180 @@
+"""What one update does: by hand, by gradient, however it is cut into passes, and that it solves what it should."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.train.mat.toys import QUESTION, RIGHT, WRONG, TableCritic, TablePolicy, rollout, trainer
+from train.mat.buffers.rollout import Rollout
+from train.mat.errors import TrainingError
+from train.mat.trainers import ALGORITHMS
+from train.mat.trainers.options import Options
+
+
+def mixed() -> list[Rollout]:
+    """Solutions of three questions, of one to four steps of one to three tokens."""
+    shapes = [[2], [1, 3], [2, 3, 6], [1, 2, 3, 4], [3, 4], [2]]
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for i, ends in enumerate(shapes):
+        tokens = torch.randint(1, 3, (ends[-1],), generator=generator).tolist()
+        rewards = torch.randn(len(ends), generator=generator).tolist()
+        found.append(rollout(tokens, ends, rewards, group=i // 2, terminated=i != 4))
+    return found
+
+
+def test_an_update_of_grpo_by_hand() -> None:
+    """Two solutions of one token, rewards 1 and 0: A = +-.5 / std with std = sqrt(.5); gradient ascent on the mean."""
+    policy = TablePolicy()
+    before = policy.logits.detach()[QUESTION].clone()
+    trainer(policy, "GRPO", lr=1.0).learn([rollout([RIGHT], [1], [1.0]), rollout([WRONG], [1], [0.0])], 1)
+    advantage = 0.5 / (math.sqrt(0.5) + 1e-4)
+    step = torch.zeros(3)
+    step[[RIGHT, WRONG]] = torch.tensor([advantage, -advantage]) / 2  # the softmax terms of the two cancel
+    assert torch.allclose(policy.logits.detach()[QUESTION], before + step, atol=1e-6)
+
+
+def test_outcome_supervision_gives_every_token_the_same_and_process_supervision_what_comes() -> None:
+    pair = [rollout([1, 1, 2], [2, 3], [0.0, 2.0]), rollout([1], [1], [1.0])]
+    ALGORITHMS["GRPO"].advantages(pair, Options(by_std=False))
+    assert [one.advantages.tolist() for one in pair] == [[0.5] * 3, [-0.5]]
+    ALGORITHMS["GRPO"].advantages(pair, Options(supervision="process", by_std=False))
+    assert [one.advantages.tolist() for one in pair] == [[0.0, 0.0, 1.0], [0.0]]
+    ALGORITHMS["RLOO"].advantages(pair, Options(ratio="sequence"))
+    assert [one.advantages.tolist() for one in pair] == [[1.0], [-1.0]]
+
+
+def test_appo_and_tppo_by_hand() -> None:
+    """Values .1, .2, .3 before three tokens in steps of two and one; gamma 1, lambda 1: advantages are R - V."""
+    for name, expected in (("APPO", [2 - 0.1, 2 - 0.3]), ("TPPO", [1.9, 1.8, 1.7])):
+        one = rollout([1, 1, 2], [2, 3], [0.0, 2.0])
+        one.values = torch.tensor([0.1, 0.2, 0.3])
+        ALGORITHMS[name].advantages([one], Options(gae_lambda=1.0))
+        assert one.returns is not None and one.returns.tolist() == pytest.approx([2.0] * len(expected))
+        plain = torch.tensor(expected)
+        assert torch.allclose(one.advantages, (plain - plain.mean()) / plain.std(correction=0), atol=1e-5)
+
+
+def test_kl_in_the_reward_is_taken_off_where_it_arises() -> None:
+    one = rollout([1, 1, 2], [2, 3], [0.0, 2.0])
+    one.values, one.last_value = torch.zeros(3), 0.0
+    one.old_logprobs, one.reference_logprobs = torch.tensor([-1.0, -1.0, -1.0]), torch.tensor([-2.0, -1.5, -1.0])
+    options = Options(gae_lambda=1.0, kl_coef=0.1, kl_in="reward", kl_estimator="k1")
+    ALGORITHMS["APPO"].advantages([one], options)
+    assert one.returns is not None and one.returns.tolist() == pytest.approx([2 - 0.15, 2.0])
+    ALGORITHMS["TPPO"].advantages([one], options)
+    assert one.returns.tolist() == pytest.approx([2 - 0.15, 2 - 0.05, 2.0])
+
+
+@pytest.mark.parametrize("algorithm", ["APPO", "TPPO", "GRPO", "RLOO"])
+@pytest.mark.parametrize("aggregation", ["token", "sequence", "constant"])
+def test_the_cut_into_passes_changes_nothing(algorithm: str, aggregation: str) -> None:
+    found = []
+    for budget in (1, 8, 4096):  # a solution a pass, two or three, all
+        policy = TablePolicy()
+        options = {"aggregation": aggregation, "constant": 6, "kl_coef": 0.1, "entropy_coef": 0.05}
+        one = trainer(policy, algorithm, token_budget=budget, **options)
+        policy.logits.data[0, 1] += 0.3  # away from the reference
+        metrics = one.learn(mixed(), 1)
+        critic = one.critic.table.detach() if isinstance(one.critic, TableCritic) else torch.zeros(1)
+        found.append((policy.logits.detach().clone(), critic.clone(), metrics))
+    for logits, critic, metrics in found[1:]:
+        assert torch.allclose(logits, found[0][0], atol=1e-6)
+        assert torch.allclose(critic, found[0][1], atol=1e-6)
+        assert metrics["loss"] == pytest.approx(found[0][2]["loss"], abs=1e-6)
+
+
+def test_the_first_step_on_a_batch_has_ratio_one_and_later_ones_do_not() -> None:
+    policy = TablePolicy()
+    one = trainer(policy, "GRPO", lr=1.0, epochs=2)
+    metrics = one.learn([rollout([RIGHT], [1], [1.0]), rollout([WRONG], [1], [0.0])], 1)
+    assert metrics["kl_old"] > 1e-4  # mean over both epochs; the first one's is 0
+    again = trainer(TablePolicy(), "GRPO", lr=1.0)
+    assert again.learn([rollout([RIGHT], [1], [1.0]), rollout([WRONG], [1], [0.0])], 1)["kl_old"] == 0
+
+
+def test_solutions_without_an_advantage_cost_no_pass_and_change_nothing() -> None:
+    equal = [rollout([RIGHT], [1], [1.0], group=1), rollout([RIGHT, RIGHT], [2], [1.0], group=1)]
+    telling = [rollout([RIGHT], [1], [1.0]), rollout([WRONG], [1], [0.0])]
+    policy = TablePolicy()
+    metrics = trainer(policy, "GRPO").learn(telling + equal, 1)
+    assert metrics["telling"] == 0.5
+    before = policy.logits.detach().clone()
+    assert trainer(policy, "GRPO").learn(equal, 2)["telling"] == 0.0
+    assert torch.equal(policy.logits.detach(), before)
+
+
+def test_trainer_against_sampler_is_weighted_and_told() -> None:
+    """The sampler says twice the probability that the trainer computes: the solution counts half."""
+    grown = []
+    for told in (0.0, math.log(2)):
+        policy = TablePolicy()
+        pair = [rollout([RIGHT], [1], [1.0]), rollout([WRONG], [1], [0.0])]
+        table = policy.logits.detach().log_softmax(-1)[QUESTION]
+        for one in pair:
+            one.sampled_logprob = table[one.token_ids[0]].item() + told
+        before = policy.logits.detach().clone()
+        metrics = trainer(policy, "GRPO", lr=1.0).learn(pair, 1)
+        assert metrics["sampler_gap"] == pytest.approx(told, abs=1e-5)
+        grown.append((policy.logits.detach() - before)[QUESTION, RIGHT].item())
+    assert grown[1] == pytest.approx(grown[0] / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ["APPO", "GRPO"])
+def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_weights(algorithm: str) -> None:
+    policy = TablePolicy()
+    one = trainer(policy, algorithm)
+    before = policy.logits.detach().clone()
+    bad = [rollout([RIGHT], [1], [math.inf], group=3), rollout([WRONG], [1], [0.0], group=3)]
+    with pytest.raises(TrainingError, match=r"update 7, epoch 0, mini-batch 0 \(questions q3"):
+        one.learn(bad, 7)
+    assert torch.equal(policy.logits.detach(), before)
+
+
+OPTIONS = [
+    ("GRPO", {}),
+    ("GRPO", {"supervision": "process"}),
+    ("GRPO", {"by_std": False, "aggregation": "constant", "constant": 2, "lr": 1.0}),
+    ("GRPO", {"ratio": "sequence", "mean_ratio": True, "epochs": 2, "minibatches": 2}),
+    ("GRPO", {"clip_high": 0.28, "aggregation": "token", "epochs": 2}),
+    ("GRPO", {"kl_coef": 0.01, "kl_estimator": "k2"}),
+    ("GRPO", {"kl_coef": 0.01, "kl_in": "reward", "kl_estimator": "k1"}),
+    ("RLOO", {}),
+    ("APPO", {}),
+    ("APPO", {"mean_ratio": True, "epochs": 2, "minibatches": 2}),
+    ("TPPO", {}),
+    ("TPPO", {"token_lambda": 0.9, "gamma": 0.95, "epochs": 2}),
+]
+
+
+@pytest.mark.parametrize(("algorithm", "options"), OPTIONS)
+def test_it_solves_a_problem_of_two_steps(algorithm: str, options: dict) -> None:
+    """Two tokens must both be RIGHT, each a step; the reward comes with the second. From about 1/9 to above 0.9."""
+    policy = TablePolicy()
+    lr = options.get("lr", 0.5)
+    one = trainer(policy, algorithm, lr=lr, **{k: v for k, v in options.items() if k != "lr"})
+    generator = torch.Generator().manual_seed(0)
+
+    def right() -> float:
+        table = policy.logits.detach().softmax(-1)
+        return (table[QUESTION, RIGHT] * table[RIGHT, RIGHT]).item()
+
+    assert right() < 0.2
+    for update in range(150):
+        batch = []
+        table = policy.logits.detach().softmax(-1)
+        for i in range(32):
+            first = int(torch.multinomial(table[QUESTION], 1, generator=generator))
+            second = int(torch.multinomial(table[first], 1, generator=generator))
+            solved = float(first == second == RIGHT)
+            rewards = (
+                [float(first == RIGHT), solved - (first == RIGHT)] if options.get("supervision") else [0.0, solved]
+            )
+            batch.append(rollout([first, second], [1, 2], rewards, group=i // 8))
+        one.learn(batch, update)
+        if right() > 0.9:
+            return
+    pytest.fail(f"only {right():.2f} after 150 updates")

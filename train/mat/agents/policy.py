@@ -1,0 +1,216 @@
+"""The policy in training: log-probabilities of its solutions, its reference, its copy for sampling, and its files."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+import yaml
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from reason.evaluation.arguments import BadInput
+from reason.inference.base import Sampling
+from reason.llm_service.workers.base_worker import StartError, with_template
+from reason.llm_service.workers.model_worker import context_length, end_tokens
+from reason.model_cards import card as cards
+from reason.model_cards.card import LMCard
+from train.mat.buffers.batches import Pass
+from train.mat.models.logprobs import chosen_logprobs
+
+TOLERANCE = 1e-2  # of log-probabilities by trunk and head against those of the whole model
+
+
+@dataclass(frozen=True)
+class LoraOptions:
+    """Of an adapter (Hu et al., 2022); the base stays as it is."""
+
+    r: int = 16
+    alpha: int = 32
+    modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass
+class Policy:
+    """A causal LM whose trainable weights are fp32. `model` is the PEFT model where there is an adapter."""
+
+    model: Any
+    tokenizer: Any
+    card: LMCard
+    sampling: Sampling  # how solutions are drawn, and so what their log-probabilities are of
+    autocast: bool = False  # bf16 arithmetic
+    reference: Any = None  # a frozen copy, where the model has no adapter to switch off
+    saved_dtype: torch.dtype = torch.float32
+    end_ids: set[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.end_ids = end_tokens(self.causal, self.tokenizer)
+        if not self.end_ids:
+            raise BadInput(
+                "the policy has no stop token: neither its generation config nor its tokenizer names an end-of-text "
+                "token, so no solution would end; set eos_token in tokenizer_config.json"
+            )
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0  # else the probability of a solution would not be that of its sampler
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether it is a PEFT model."""
+        return hasattr(self.model, "disable_adapter")
+
+    @property
+    def causal(self) -> Any:
+        """The causal LM itself, the adapter's layers inside."""
+        return self.model.get_base_model() if self.has_adapter else self.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.causal.device
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of logits."""
+        return self.causal.get_output_embeddings().weight.shape[0]
+
+    def logprobs(self, one: Pass) -> tuple[Tensor, Tensor]:
+        """(log-probabilities, entropies) of the solutions' tokens, fp32 [tokens]."""
+        return self._logprobs(self.causal, one)
+
+    @torch.no_grad()
+    def reference_logprobs(self, one: Pass) -> Tensor:
+        """The same of the model that training started from, without a gradient."""
+        if self.reference is not None:
+            return self._logprobs(self.reference, one)[0]
+        with self.model.disable_adapter():
+            return self._logprobs(self.causal, one)[0]
+
+    def _logprobs(self, causal: Any, one: Pass) -> tuple[Tensor, Tensor]:
+        with self.arithmetic():
+            hidden = causal.base_model(input_ids=one.input_ids, use_cache=False).last_hidden_state
+            head = causal.get_output_embeddings()
+            return chosen_logprobs(
+                hidden[one.rows, one.positions], head, one.targets, self.sampling, head.weight.shape[0]
+            )
+
+    def arithmetic(self) -> contextlib.AbstractContextManager:
+        """bf16 where it is wanted."""
+        if self.autocast:
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def trainable(self) -> list[nn.Parameter]:
+        """What the optimizer moves."""
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    def weights(self) -> dict[str, Tensor]:
+        """The trainable weights by name, for a checkpoint."""
+        return {name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def restore(self, weights: dict[str, Tensor]) -> None:
+        """Take the weights of a checkpoint. Raises BadInput where they are of another model."""
+        own = self.weights()
+        if own.keys() != weights.keys() or any(own[n].shape != w.shape for n, w in weights.items()):
+            raise BadInput("the checkpoint is of another model than --model_name_or_path, or of another --lora_r")
+        for name, weight in weights.items():
+            own[name].copy_(weight)
+
+    def sampler(self, attention: str) -> Any:
+        """A model for sampling that shares this one's weights, in fp32; on a GPU with bf16 arithmetic a bf16 copy."""
+        shared = {id(p): p for p in self.causal.parameters()}
+        model = copy.deepcopy(self.causal, memo=dict(shared))
+        model.config._attn_implementation = attention
+        if self.autocast:
+            model = copy.deepcopy(model).to(torch.bfloat16)
+        return model.eval()
+
+    def save(self, folder: Path) -> None:
+        """A plain Hugging Face model in its own dtype, an adapter merged, with its tokenizer and card."""
+        model = copy.deepcopy(self.model)
+        if self.has_adapter:
+            model = model.merge_and_unload()
+        model.to(self.saved_dtype).save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        usual = asdict(LMCard(name=""))
+        said = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.card).items() if v != usual[k]}
+        text = yaml.safe_dump({"kind": "lm"} | said, allow_unicode=True, sort_keys=False)
+        (folder / "model_card.yaml").write_text(text, encoding="utf-8")
+
+
+def load(
+    path: str,
+    card_name: str | None,
+    sampling: Sampling,
+    device: str,
+    dtype: str,
+    lora: LoraOptions | None = None,
+    reference: bool = False,
+    gradient_checkpointing: bool = False,
+    trust_remote_code: bool = False,
+) -> Policy:
+    """Load a policy for training. Raises BadInput, CardError.
+
+    dtype: "fp32", or "bf16" for bf16 arithmetic over fp32 weights (with an adapter the frozen base is bf16 too).
+    `reference` keeps the model as it is now for the KL; with an adapter it costs nothing.
+    """
+    card = cards.find(path, "lm", card_name)
+    if not isinstance(card, LMCard):
+        raise BadInput(f"card {card.name!r} is a PRM's, but the policy needs one of kind lm")
+    transformers.utils.logging.disable_progress_bar()  # the run has a bar of its own
+    weights = torch.bfloat16 if dtype == "bf16" and lora else torch.float32
+    attention = "eager" if device == "cpu" else "sdpa"  # on a CPU eager's backward pass is twice as fast
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=weights, attn_implementation=attention, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise BadInput(f"the policy {path} cannot be loaded: {' '.join(str(error).split())}") from None
+    model.to(device)
+    try:
+        card = with_template(card, tokenizer)
+        context_length(model.config.get_text_config())
+    except StartError as error:
+        raise BadInput(f"the policy {path}: {error}") from None
+    _check_head(model)
+    frozen = copy.deepcopy(model).requires_grad_(False) if reference and lora is None else None
+    if lora is not None:
+        model = _with_adapter(model, lora)
+    model.eval()
+    if gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.train()
+    saved = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code).dtype  # as it is on disk
+    return Policy(model, tokenizer, card, sampling, dtype == "bf16", frozen, saved or torch.float32)
+
+
+@torch.no_grad()
+def _check_head(model: Any) -> None:
+    """Raises BadInput where logits are not a linear head of the last hidden state (soft caps, scales)."""
+    ids = torch.arange(8, device=model.device)[None] % model.config.get_text_config().vocab_size
+    whole = model(input_ids=ids, use_cache=False).logits.float().log_softmax(-1)
+    hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    apart = model.get_output_embeddings()(hidden).float().log_softmax(-1)
+    if not torch.allclose(whole, apart, atol=TOLERANCE):
+        raise BadInput(f"{type(model).__name__} changes its logits behind the output layer, which is not supported")
+
+
+def _with_adapter(model: Any, lora: LoraOptions) -> Any:
+    """The PEFT model, its adapter in fp32."""
+    from peft import LoraConfig, get_peft_model
+
+    present = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    modules: Sequence[str] = [name for name in lora.modules if name in present]
+    if not modules:
+        wanted = " ".join(lora.modules)
+        raise BadInput(f"--lora_modules {wanted}: the model has none of them; it has {' '.join(sorted(present))}")
+    config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=list(modules), task_type="CAUSAL_LM")
+    return get_peft_model(model, config)

@@ -1,0 +1,59 @@
+"""From solutions to mini-batches, and from these to forward passes of a bounded number of tokens."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prm.scoring.plan import batches
+from train.mat.buffers.rollout import Rollout
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The tensors of one forward pass. Solutions are padded on the right, where no causal model sees the padding."""
+
+    rollouts: list[Rollout]
+    input_ids: Tensor  # [rows, length]
+    rows: Tensor  # [tokens], the row of each solution token
+    positions: Tensor  # [tokens], where it is predicted: one before its own place
+    targets: Tensor  # [tokens], the token
+    last: Tensor  # [rows], position of each solution's last token
+
+    def split(self, of_tokens: Tensor) -> list[Tensor]:
+        """[tokens] of the pass as one tensor a solution."""
+        return list(of_tokens.split([len(rollout.token_ids) for rollout in self.rollouts]))
+
+
+def minibatches(rollouts: Sequence[Rollout], count: int, seed: str) -> list[list[Rollout]]:
+    """The solutions, shuffled by `seed` and dealt out to `count` batches as evenly as can be; none is empty."""
+    if count == 1:
+        return [list(rollouts)]
+    order = list(range(len(rollouts)))
+    random.Random(seed).shuffle(order)
+    return [[rollouts[i] for i in part] for first in range(count) if (part := order[first::count])]
+
+
+def passes(rollouts: Sequence[Rollout], token_budget: int, device: torch.device) -> list[Pass]:
+    """Forward passes of solutions of like length, of at most `token_budget` padded tokens where more than one."""
+    plan = batches([rollout.length for rollout in rollouts], token_budget)
+    return [collate([rollouts[i] for i in part], device) for part in plan]
+
+
+def collate(rollouts: list[Rollout], device: torch.device) -> Pass:
+    """One forward pass."""
+    ids = torch.zeros(len(rollouts), max(rollout.length for rollout in rollouts), dtype=torch.long)
+    rows, positions, targets = [], [], []
+    for row, rollout in enumerate(rollouts):
+        before, number = len(rollout.prompt_ids), len(rollout.token_ids)
+        ids[row, : rollout.length] = torch.tensor(rollout.prompt_ids + rollout.token_ids)
+        rows.append(torch.full((number,), row))
+        positions.append(torch.arange(before - 1, before - 1 + number))
+        targets.append(ids[row, before : rollout.length])
+    last = torch.tensor([rollout.length - 1 for rollout in rollouts])
+    tensors = [ids, torch.cat(rows), torch.cat(positions), torch.cat(targets), last]
+    return Pass(rollouts, *(tensor.to(device) for tensor in tensors))

@@ -1,0 +1,57 @@
+"""Where the steps of a sampled solution end among its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reason.guided_search.solution import split_steps
+from reason.llm_service.workers.generation import decode_continuation
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: its text, separator included, and how many of the solution's tokens there are up to its end."""
+
+    text: str
+    end: int
+
+
+def cut_steps(
+    tokenizer: Any, prompt_ids: Sequence[int], token_ids: Sequence[int], text: str, separator: str
+) -> list[Step]:
+    """The steps of a solution, whose texts join to `text`; the last one ends with the last token.
+
+    A step ends with the token that completes its separator. What has no token of its own is no step of its own: blank
+    text belongs to the step before it, as does an end-of-text token, and steps that end within one token are one.
+    """
+    pieces, ends = split_steps(text, separator), _separator_ends(tokenizer, prompt_ids, token_ids, text, separator)
+    found: list[Step] = []
+    for i, piece in enumerate(pieces):
+        end = ends[i] if i < len(ends) else len(token_ids)
+        if found and (end <= found[-1].end or not piece.strip() or not found[-1].text.strip()):
+            found[-1] = Step(found[-1].text + piece, max(end, found[-1].end))
+        else:
+            found.append(Step(piece, end))
+    if not found:
+        return [Step("", len(token_ids))]
+    return [*found[:-1], Step(found[-1].text, len(token_ids))]
+
+
+def _separator_ends(
+    tokenizer: Any, prompt_ids: Sequence[int], token_ids: Sequence[int], text: str, separator: str
+) -> list[int]:
+    """How many tokens there are up to the end of each separator in `text`.
+
+    Only behind tokens that may complete one the text so far is decoded.
+    """
+    wanted, ends = text.count(separator), []
+    texts = {token: tokenizer.decode([token, token]) for token in set(token_ids)} if wanted else {}
+    for index, token in enumerate(token_ids, 1):
+        if len(ends) == wanted:
+            break
+        if separator[-1] in texts[token]:
+            known = decode_continuation(tokenizer, prompt_ids, token_ids[:index]).count(separator)
+            ends += [index] * (min(known, wanted) - len(ends))
+    return ends

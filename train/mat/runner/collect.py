@@ -1,0 +1,110 @@
+"""From questions to rewarded solutions: sample, cut into steps, play them through the environment, score, reward."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from envs.base_env import Grader, Problem, Task
+from envs.mdp import Draws, ReasoningEnv, Transition
+from reason.evaluation.arguments import BadInput
+from reason.inference.base import RewardModel, Sampling
+from reason.inference.prompting import render
+from reason.inference.seeds import draw_seed
+from reason.llm_service.workers.generation import Generated, encode_prompt
+from reason.llm_service.workers.model_worker import context_length
+from train.mat.agents.policy import Policy
+from train.mat.buffers.rollout import Rollout
+from train.mat.buffers.steps import cut_steps
+from train.mat.models.reward import RewardOptions, reward, score
+from train.mat.runner.generator import Generator
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Collector:
+    """Everything that solutions come of."""
+
+    task: Task
+    draws: Draws
+    policy: Policy
+    generator: Generator
+    grader: Grader
+    rm: RewardModel | None
+    rewards: RewardOptions
+    group_size: int
+    max_steps: int
+    seed: int
+
+    async def collect(self, first: int, count: int) -> list[Rollout]:
+        """`group_size` solutions of each of the draws `first` to `first + count`.
+
+        A function of those numbers, the seed and the weights. Solutions whose answer the grader could not decide, or
+        that the PRM could not score, are left out and counted in the log. Raises ModelError.
+        """
+        problems = self.draws.take(first, count)
+        wanted = [(first + i, problem, self._prompt(problem)) for i, problem in enumerate(problems)]
+        found = await asyncio.gather(*(self._group(draw, problem, ids) for draw, problem, ids in wanted))
+        played = [one for group in found for one in group]
+        rollouts = [one for one in played if one is not None]
+        if len(rollouts) < len(played):
+            lost = len(played) - len(rollouts)
+            LOG.warning("%d of %d answers could not be graded and are left out", lost, len(played))
+        if self.rm is not None and self.rewards.process:
+            rollouts = await score(rollouts, self.rm)
+        for one in rollouts:
+            reward(one, self.rewards)
+        return rollouts
+
+    async def accuracy(self, problems: Sequence[Problem]) -> float:
+        """The share of problems that greedy solutions get right, in [0, 1]."""
+        greedy = replace(self.policy.sampling, temperature=0.0, top_p=1.0, top_k=-1)
+
+        async def right(problem: Problem) -> bool:
+            ids = self._prompt(problem)
+            [sample] = await self.generator.generate(ids, [0], self._fitting(greedy, ids))
+            answer = self.task.extract(sample.text)
+            return answer is not None and (await self.grader.equal(problem.answer, answer)).equal is True
+
+        found = await asyncio.gather(*map(right, problems))
+        return sum(found) / len(found)
+
+    def _prompt(self, problem: Problem) -> list[int]:
+        ids = encode_prompt(self.policy.tokenizer, render(self.policy.card, self.task.prompt(problem)))
+        context = context_length(self.policy.causal.config.get_text_config())
+        if len(ids) >= context:
+            raise BadInput(f"question {problem.id} has {len(ids)} tokens, the policy's context {context}")
+        return ids
+
+    def _fitting(self, sampling: Sampling, ids: Sequence[int]) -> Sampling:
+        room = context_length(self.policy.causal.config.get_text_config()) - len(ids)
+        return replace(sampling, max_tokens=min(sampling.max_tokens, room))
+
+    async def _group(self, draw: int, problem: Problem, ids: list[int]) -> list[Rollout | None]:
+        seeds = [draw_seed(self.seed, problem.id, (draw,), 0, i) for i in range(self.group_size)]
+        samples = await self.generator.generate(ids, seeds, self._fitting(self.policy.sampling, ids))
+        return list(await asyncio.gather(*(self._play(draw, problem, ids, sample) for sample in samples)))
+
+    async def _play(self, draw: int, problem: Problem, ids: list[int], sample: Generated) -> Rollout | None:
+        """One episode; None where its answer could not be graded."""
+        card = self.policy.card
+        steps = cut_steps(self.policy.tokenizer, ids, sample.token_ids, sample.text, card.step_separator)
+        env = ReasoningEnv(self.task, self.draws, card.step_separator, self.max_steps, self.grader)
+        env.reset(problem)
+        transition: Transition | None = None
+        for number, step in enumerate(steps, 1):
+            transition = await env.step(step.text, sample.finish_reason if number == len(steps) else None)
+            if transition.terminated or transition.truncated:
+                break
+        assert transition is not None
+        if transition.reward is None:
+            return None
+        kept = steps[:number]
+        whole = len(kept) == len(steps)
+        return Rollout(
+            problem, draw, ids, sample.token_ids[: kept[-1].end], kept, transition.terminated, transition.reward,
+            transition.answer, sample.logprob if whole else None,
+        )  # fmt: skip

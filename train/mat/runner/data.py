@@ -1,0 +1,50 @@
+"""Questions to train on and questions to judge by, kept apart by what they say."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+
+from data.preprocess.stats import normalised
+from envs.base_env import DataOptions, Problem, Task, TaskError
+from reason.evaluation.arguments import BadInput
+
+LOG = logging.getLogger(__name__)
+
+
+def load(args: argparse.Namespace, task: Task) -> tuple[list[Problem], list[Problem]]:
+    """(training problems, held-out problems). Raises BadInput: unreadable, without answers, or not apart."""
+    own = DataOptions("train", args.dataset_path, args.limit, None, args.level)
+    others = DataOptions(args.eval_split, args.eval_dataset_path, args.eval_limit, None, args.level)
+    train = _problems(args, task, "--dataset_path", own)
+    held_out = _problems(args, task, "--eval_dataset_path", others)
+    return apart(train, held_out, args.drop_overlap), held_out
+
+
+def _problems(args: argparse.Namespace, task: Task, flag: str, options: DataOptions) -> list[Problem]:
+    try:
+        return task.problems(options)
+    except TaskError as error:
+        raise BadInput(f"{flag}: {error}") from None
+
+
+def apart(train: Sequence[Problem], held_out: Sequence[Problem], drop: bool) -> list[Problem]:
+    """The training problems without those that are held out; with any, raises BadInput unless they are to be dropped.
+
+    Questions are compared without case, spacing and typesetting.
+    """
+    known = {normalised(problem.question) for problem in held_out}
+    kept = [problem for problem in train if normalised(problem.question) not in known]
+    overlap = len(train) - len(kept)
+    if overlap and not drop:
+        first = next(problem for problem in train if normalised(problem.question) in known)
+        raise BadInput(
+            f"{overlap} of {len(train)} training questions are held out too, such as {first.id}: "
+            f"{first.question[:60]!r}; give other files, or --drop_overlap"
+        )
+    if not kept:
+        raise BadInput("no training question is left: all are held out")
+    if overlap:
+        LOG.warning("%d of %d training questions are held out and are not trained on", overlap, len(train))
+    return kept

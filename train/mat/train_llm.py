@@ -1,0 +1,248 @@
+"""Train a policy by reinforcement learning: `python -m train.mat.train_llm --model_name_or_path PATH ...`.
+
+Exit status: 0; 1 when training had to stop (NaN, a PRM that fails), with the last checkpoint kept; 2 for bad input, one
+line on stderr; 130 on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __package__ in (None, ""):  # run as a file
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from reason.evaluation.arguments import BadInput
+from train.mat.arguments import check, parser
+
+if TYPE_CHECKING:
+    from envs.base_env import Problem, Task
+    from reason.inference.base import RewardModel
+    from train.mat.runner.runner import Runner
+
+MAY_CHANGE = {  # of a run that is resumed
+    "resume", "num_updates", "save_dir", "save_interval", "eval_interval", "wandb", "device", "token_budget", "rows",
+    "controller_addr", "experiment_name",
+}  # fmt: skip
+
+
+async def run(args: argparse.Namespace) -> int:
+    """One run from its arguments to its exit status. Raises the errors that `main` names."""
+    from envs.base_env import load_task
+    from train.mat.runner.data import load
+    from train.mat.runner.log import RunLog
+
+    check(args)
+    task = load_task(args.task_name)
+    config = {name: str(v) if isinstance(v, Path) else v for name, v in vars(args).items()}
+    state = resumable(args, config)
+    train, held_out = load(args, task)
+    async with reward_model(args, task) as rm:
+        folder = args.resume or new_folder(args)
+        runner = build(args, task, train, held_out, rm, folder)
+        if state is not None:
+            runner.restore(state)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(folder, config, train, held_out)
+        print(f"Run folder: {folder}", flush=True)
+        log = RunLog(folder, args.num_updates, runner.done, config, args.wandb)
+        try:
+            await runner.train(log)
+        finally:
+            log.close()
+            runner.collector.generator.close()
+            await runner.collector.grader.close()
+    first = next(row["eval_accuracy"] for row in log.rows if "eval_accuracy" in row)
+    last = log.last.get("eval_accuracy", runner.best)
+    print(f"Held-out accuracy on {len(held_out)} questions: {first:.3f} before, {last:.3f} at the end, "
+          f"{runner.best:.3f} at best. Policies: {folder}/last, {folder}/best")  # fmt: skip
+    return 0
+
+
+def build(
+    args: argparse.Namespace, task: Task, train: list[Problem], held_out: list[Problem], rm: RewardModel | None,
+    folder: Path,
+) -> Runner:  # fmt: skip
+    """Everything that a run is made of, at its beginning. Raises BadInput, CardError."""
+    import torch
+
+    from envs.mdp import Draws
+    from reason.inference.base import Sampling
+    from train.mat.agents.policy import LoraOptions, load
+    from train.mat.models.critic import Critic
+    from train.mat.models.reward import RewardOptions
+    from train.mat.runner.collect import Collector
+    from train.mat.runner.generator import Generator
+    from train.mat.runner.guards import Guards
+    from train.mat.runner.runner import Runner, Schedule
+    from train.mat.trainers import ALGORITHMS
+    from train.mat.trainers.options import Options
+    from train.mat.trainers.trainer import Trainer
+
+    torch.manual_seed(args.seed)
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("--device cuda: torch sees no GPU here")
+    algorithm, tokens = ALGORITHMS[args.algorithm_name], args.max_new_tokens or task.max_new_tokens
+    sampling = Sampling(args.temperature, args.top_p, args.top_k, tokens)
+    lora = None
+    if args.lora_r:
+        modules = tuple(args.lora_modules) if args.lora_modules else LoraOptions.modules
+        lora = LoraOptions(args.lora_r, args.lora_alpha, modules)
+    policy = load(
+        args.model_name_or_path, args.lm_card, sampling, device, args.dtype or ("fp32" if device == "cpu" else "bf16"),
+        lora, args.kl_coef > 0, args.gradient_checkpointing, args.trust_remote_code,
+    )  # fmt: skip
+    size = policy.causal.config.get_text_config().hidden_size
+    critic = Critic(policy.causal.base_model, size, args.critic) if algorithm.needs_critic else None
+    optimizer = torch.optim.AdamW(policy.trainable(), lr=args.lr, weight_decay=args.weight_decay)
+    critic_optimizer = torch.optim.AdamW(critic.trainable(), lr=args.critic_lr, weight_decay=0.0) if critic else None
+    options = Options(
+        gamma=args.gamma,
+        gae_lambda=args.gae_lambda,
+        token_lambda=args.token_lambda,
+        clip_low=args.clip_param,
+        clip_high=args.clip_param if args.clip_high is None else args.clip_high,
+        ratio=args.ratio or algorithm.ratio,
+        mean_ratio=args.mean_ratio,
+        aggregation=args.aggregation or algorithm.aggregation,
+        constant=tokens,
+        supervision=args.supervision,
+        by_std=not args.dr_grpo,
+        kl_coef=args.kl_coef,
+        kl_in=args.kl_in,
+        kl_estimator=args.kl_estimator,
+        entropy_coef=args.entropy_coef,
+        value_clip=args.value_clip,
+        huber_delta=args.huber_delta,
+        value_loss_coef=args.value_loss_coef,
+        importance_cap=args.importance_cap,
+        epochs=args.ppo_epoch,
+        minibatches=args.num_mini_batch,
+        max_grad_norm=args.max_grad_norm,
+    )
+    budget = args.token_budget or (4096 if device == "cpu" else 32768)
+    trainer = Trainer(policy, critic, args.algorithm_name, options, optimizer, critic_optimizer, budget)
+    rewards = RewardOptions(
+        args.outcome_weight, args.process_weight, args.format_weight, args.length_weight,
+        int(args.length_from * tokens), tokens, args.credit,
+    )  # fmt: skip
+    collector = Collector(
+        task, Draws(train, args.seed), policy, Generator(policy, args.rows), task.grader(), rm, rewards,
+        args.group_size, args.max_steps or task.max_depth, args.seed,
+    )  # fmt: skip
+
+    schedule = Schedule(
+        args.num_updates, args.eval_interval, args.save_interval, args.questions,
+        (args.lr, args.critic_lr) if critic else (args.lr,), args.warmup_updates, args.lr_schedule == "linear",
+    )  # fmt: skip
+    return Runner(collector, trainer, held_out, schedule, folder, guards=Guards())
+
+
+@contextlib.asynccontextmanager
+async def reward_model(args: argparse.Namespace, task: Task) -> AsyncIterator[RewardModel | None]:
+    """The PRM that was asked for, or None. Raises BadInput, CardError, ServiceError."""
+    from reason.inference.oracle import OracleRM
+
+    name = args.prm_name_or_path
+    if name is None or not args.process_weight:
+        yield None
+    elif name.partition(":")[0] == "oracle":
+        yield OracleRM(task, name)
+    elif args.controller_addr:
+        from reason.inference.fastchat import Services
+
+        async with Services(args.controller_addr) as services:
+            yield _fitting(args, await services.reward_model(name, args.seed))
+    else:
+        from prm.benchmarks.in_process import InProcess
+        from reason.model_cards import card as cards
+        from reason.model_cards.card import PRMCard
+
+        card = cards.find(name, "prm", args.prm_card)
+        assert isinstance(card, PRMCard)
+        rm = InProcess.load(name, card, args.device, args.prm_base_model, args.trust_remote_code)
+        try:
+            yield _fitting(args, rm)
+        finally:
+            rm.close()
+
+
+def _fitting(args: argparse.Namespace, rm: RewardModel) -> RewardModel:
+    """Refuse a credit that makes no sense of the PRM's scores."""
+    if args.credit == "min_form" and rm.card.meaning == "log_ratio":
+        raise BadInput(f"--credit min_form is of scores in [0, 1], but those of {rm.card.name} are log-ratios")
+    return rm
+
+
+def new_folder(args: argparse.Namespace) -> Path:
+    """A folder for a new run; nothing is made yet."""
+    stamp = time.strftime("%Y%m%d_%H%M%S")
+    name = "_".join(filter(None, [args.experiment_name, stamp]))
+    base = args.save_dir / args.task_name / args.algorithm_name
+    return next(path for n in range(1000) if not (path := base / (f"{name}_{n}" if n else name)).exists())
+
+
+def resumable(args: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any] | None:
+    """The checkpoint to go on from, None without one. Raises BadInput: no run there, or one of other arguments."""
+    from train.mat.runner import checkpoint
+
+    if args.resume is None:
+        return None
+    path = args.resume / "config.json"
+    if not path.is_file():
+        raise BadInput(f"--resume {args.resume}: there is no run (no config.json)")
+    before = json.loads(path.read_text(encoding="utf-8"))["arguments"]
+    fixed = MAY_CHANGE - ({"num_updates"} if args.lr_schedule == "linear" else set())
+    for name, value in config.items():
+        if name not in fixed and before.get(name) != value:
+            raise BadInput(f"--resume: the run has --{name} {before.get(name)}, not {value}")
+    return checkpoint.load_state(args.resume)
+
+
+def write_config(folder: Path, config: dict[str, Any], train: list[Problem], held_out: list[Problem]) -> None:
+    """config.json: arguments, hashes of the questions, versions, commit."""
+    from reason.evaluation.manifest import commit, dataset_hash, versions
+
+    data = {"train": train, "held_out": held_out}
+    manifest = {
+        "arguments": config,
+        "dataset": {name: {"questions": len(p), "sha256": dataset_hash(p)} for name, p in data.items()},
+        "versions": versions(),
+        "commit": commit(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    (folder / "config.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
+    args = parser().parse_args(arguments)
+    from envs.base_env import TaskError
+    from reason.inference.base import ModelError, ServiceError
+    from reason.model_cards.card import CardError
+    from train.mat.errors import TrainingError
+
+    try:
+        return asyncio.run(run(args))
+    except (BadInput, TaskError, CardError, ServiceError) as error:
+        print(f"train_llm.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except (ModelError, TrainingError) as error:
+        print(f"train_llm.py: {error}; the checkpoints are kept, and --resume goes on from the last", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

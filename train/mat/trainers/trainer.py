@@ -1,0 +1,206 @@
+"""One update of policy and critic from a batch of solutions: the same for every algorithm.
+
+The loss of a mini-batch is a sum over units whose weights are settled before it is cut into forward passes, and the
+gradients of the passes are added up: the cut changes speed and memory and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from train.mat.agents.policy import Policy
+from train.mat.buffers.batches import Pass, minibatches, passes
+from train.mat.buffers.rollout import Rollout
+from train.mat.errors import TrainingError
+from train.mat.models.critic import Critic
+from train.mat.trainers import ALGORITHMS, kl, losses
+from train.mat.trainers.options import Options
+
+
+@dataclass
+class Means:
+    """Means of named numbers, each with its own weights; `report` gives and forgets them."""
+
+    sums: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, values: Tensor) -> None:
+        """Count some values."""
+        self.sums[name] = self.sums.get(name, 0.0) + values.detach().float().sum().item()
+        self.weights[name] = self.weights.get(name, 0.0) + values.numel()
+
+    def report(self) -> dict[str, float]:
+        """Name -> mean."""
+        found = {name: self.sums[name] / max(self.weights[name], 1) for name in self.sums}
+        self.sums, self.weights = {}, {}
+        return found
+
+
+@dataclass
+class Trainer:
+    """`critic` is needed by the algorithms that say so; optimizers move `trainable()` of either."""
+
+    policy: Policy
+    critic: Critic | None
+    algorithm: str
+    options: Options
+    optimizer: torch.optim.Optimizer
+    critic_optimizer: torch.optim.Optimizer | None
+    token_budget: int  # padded tokens of a forward pass
+    means: Means = field(default_factory=Means)
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """The policy's, and the critic's where there is one."""
+        return [one for one in (self.optimizer, self.critic_optimizer) if one is not None]
+
+    def learn(self, rollouts: Sequence[Rollout], update: int) -> dict[str, float]:
+        """All epochs over one batch of solutions; returns means of what was measured. Raises TrainingError.
+
+        `update` names the batch in errors and seeds the mini-batches, so that a resumed run has the same ones.
+        """
+        self.prepare(rollouts)
+        ALGORITHMS[self.algorithm].advantages(rollouts, self.options)
+        for epoch in range(self.options.epochs):
+            parts = minibatches(rollouts, self.options.minibatches, f"openr {update} {epoch}")
+            for number, part in enumerate(parts):
+                self._step(part, f"update {update}, epoch {epoch}, mini-batch {number}")
+        return self.means.report()
+
+    @torch.no_grad()
+    def prepare(self, rollouts: Sequence[Rollout]) -> None:
+        """Note what must be known before the weights move: log-probabilities, the reference's, values.
+
+        With a single step on the batch the old log-probabilities are those of that step's own forward pass.
+        """
+        options = self.options
+        with_reference = options.kl_coef > 0
+        with_old = options.epochs * options.minibatches > 1 or (with_reference and options.kl_in == "reward")
+        if not (with_old or with_reference or self.critic is not None):
+            return
+        for one in passes(rollouts, self.token_budget, self.policy.device):
+            if with_old:
+                self._note(one, "old_logprobs", self.policy.logprobs(one)[0])
+            if with_reference:
+                self._note(one, "reference_logprobs", self.policy.reference_logprobs(one))
+            if self.critic is not None:
+                with self.policy.arithmetic():
+                    values, last = self.critic(one)
+                self._note(one, "values", values)
+                for rollout, value in zip(one.rollouts, last.tolist(), strict=True):
+                    rollout.last_value = value
+
+    @staticmethod
+    def _note(one: Pass, name: str, of_tokens: Tensor) -> None:
+        for rollout, part in zip(one.rollouts, one.split(of_tokens.float().cpu()), strict=True):
+            setattr(rollout, name, part)
+
+    def _step(self, batch: Sequence[Rollout], where: str) -> None:
+        """One step of both optimizers."""
+        options = self.options
+        sizes = [len(one.advantages) for one in batch]
+        weights = losses.unit_weights(sizes, options.aggregation, options.constant)
+        lengths = [len(one.token_ids) for one in batch]
+        of_tokens = losses.unit_weights(lengths, options.aggregation, options.constant)
+        share = {id(one): pair for one, pair in zip(batch, zip(weights, of_tokens, strict=True), strict=True)}
+        values = sum(len(one.returns) for one in batch if one.returns is not None)
+        silent = options.kl_coef == 0 and options.entropy_coef == 0 and self.critic is None
+        telling = [one for one in batch if not silent or bool(one.advantages.any())]  # the others' gradient is 0
+        self.means.add("telling", torch.tensor([float(len(telling))]) / len(batch))
+        if not telling:
+            return
+        total = 0.0
+        for one in passes(telling, self.token_budget, self.policy.device):
+            loss = self._policy_loss(one, [share[id(r)] for r in one.rollouts], sum(lengths))
+            if self.critic is not None:
+                loss = loss + options.value_loss_coef * self._value_loss(one) / values
+            loss.backward()
+            total += loss.item()
+        self._check(total, "the loss", batch, where)
+        for who, name in ((self.policy, "grad_norm"), (self.critic, "critic_grad_norm")):
+            if who is not None:
+                norm = nn.utils.clip_grad_norm_(who.trainable(), self.options.max_grad_norm)
+                self._check(norm.item(), name, batch, where)
+                self.means.add(name, norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.means.add("loss", torch.tensor([total]))
+
+    def _policy_loss(self, one: Pass, shares: Sequence[tuple[float, float]], tokens: int) -> Tensor:
+        """The part of the loss that stands in one pass; `shares`: weights of a unit and of a token of each solution."""
+        options, device = self.options, self.policy.device
+        logprobs, entropy = self.policy.logprobs(one)
+        old = logprobs.detach()
+        if one.rollouts[0].old_logprobs is not None:
+            old = torch.cat([r.old_logprobs for r in one.rollouts]).to(device)
+        lengths = torch.tensor([len(r.token_ids) for r in one.rollouts])
+        sizes = torch.tensor([len(r.advantages) for r in one.rollouts])
+        units = torch.cat(
+            [first + _unit_of_token(r, options.ratio) for r, first in zip(one.rollouts, sizes.cumsum(0) - sizes)]
+        ).to(device)
+        advantages = torch.cat([r.advantages for r in one.rollouts]).to(device)
+        log_ratios = losses.unit_log_ratios(logprobs - old, units, len(advantages), options.mean_ratio)
+        each, was_clipped = losses.clipped(log_ratios, advantages, options.clip_low, options.clip_high)
+        mismatch = self._mismatch(one, old)
+        if options.importance_cap:
+            corrections = losses.importance_weights(mismatch, options.importance_cap)
+            each = each * corrections.repeat_interleave(sizes).to(device)
+        of_units, of_tokens = torch.tensor(shares).T
+        loss = (each * of_units.repeat_interleave(sizes).to(device)).sum()
+        if options.entropy_coef:
+            loss = loss - options.entropy_coef * entropy.sum() / tokens
+        if options.kl_coef:
+            reference = torch.cat([r.reference_logprobs for r in one.rollouts]).to(device)
+            self.means.add("kl", kl.k3(logprobs, reference))
+            if options.kl_in == "loss":
+                terms = kl.in_loss(options.kl_estimator, logprobs, old, reference)
+                loss = loss + options.kl_coef * (terms * of_tokens.repeat_interleave(lengths).to(device)).sum()
+        self.means.add("entropy", entropy)
+        self.means.add("clip_fraction", was_clipped)
+        self.means.add("kl_old", kl.k3(old, logprobs))
+        self.means.add("sampler_gap", (mismatch.cpu() / lengths).abs())
+        return loss
+
+    @staticmethod
+    def _mismatch(one: Pass, old: Tensor) -> Tensor:
+        """[rows], log-probability of each solution by the trainer less that by the sampler; 0 where that is unknown."""
+        sums = [part.sum() for part in one.split(old)]
+        told = [float(s) if r.sampled_logprob is None else r.sampled_logprob for r, s in zip(one.rollouts, sums)]
+        return (torch.stack(sums).cpu().double() - torch.tensor(told, dtype=torch.float64)).float()
+
+    def _value_loss(self, one: Pass) -> Tensor:
+        """The sum over the units of the critic in one pass."""
+        assert self.critic is not None
+        with self.policy.arithmetic():
+            values, _ = self.critic(one)
+        found = torch.zeros((), device=values.device)
+        for rollout, now in zip(one.rollouts, one.split(values), strict=True):
+            assert rollout.returns is not None and rollout.values is not None
+            old, returns = rollout.values.to(now), rollout.returns.to(now)
+            if len(returns) != len(now):  # of steps
+                starts = torch.tensor(rollout.starts, device=now.device)
+                now, old = now[starts], old[starts]
+            each = losses.value_losses(now, old, returns, self.options.value_clip, self.options.huber_delta)
+            self.means.add("value_loss", each)
+            found = found + each.sum()
+        return found
+
+    def _check(self, value: float, what: str, batch: Sequence[Rollout], where: str) -> None:
+        if math.isfinite(value):
+            return
+        questions = ", ".join(dict.fromkeys(one.problem.id for one in batch[:4]))
+        raise TrainingError(f"{what} is {value} at {where} (questions {questions}, ...): nothing was learnt from it")
+
+
+def _unit_of_token(rollout: Rollout, ratio: str) -> Tensor:
+    if ratio == "token":
+        return torch.arange(len(rollout.token_ids))
+    if ratio == "step":
+        return rollout.step_of_token()
+    return torch.zeros(len(rollout.token_ids), dtype=torch.long)
