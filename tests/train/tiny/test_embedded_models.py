@@ -51,5 +51,5 @@ def test_the_prm_tells_right_steps_from_wrong_ones(solved):
     assert isinstance(card, cards.PRMCard)
     scorer = Scorer.load(str(PRM), card)
     cases = cases_of(problems, samples)
-    assert auc("prm", cases, scorer.score([(case.question, case.steps) for case in cases])) >= 0.95  # page: 0.99
+    assert auc("prm", cases, scorer.score([(case.question, case.steps) for case in cases])) >= 0.95  # page: 0.98
     assert scorer.self_test() is True
