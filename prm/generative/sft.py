@@ -33,6 +33,7 @@ from reason.inference.base import ModelError
 from reason.inference.judge import judge_prompt, lm_card
 from reason.inference.prompting import render
 from reason.llm_service.workers.generation import encode_prompt
+from reason.model_cards import card as cards
 from reason.model_cards.card import CardError, PRMCard
 
 
@@ -181,9 +182,13 @@ class JudgeTrainer(PrmTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
-        save_card(Path(output_dir or self.args.output_dir), self.judge_card)
+        self._save_card(Path(output_dir or self.args.output_dir))
 
+    def finish(self, folder: Path, merge: bool, dtype: str | None = None) -> None:
+        """See PrmTrainer."""
+        super().finish(folder, merge, dtype)
+        self._save_card(folder)
 
-def save_card(folder: Path, card: PRMCard) -> None:
-    """Put the judge's card where the stand-in's is."""
-    models.write_card(folder / models.CARD, replace(card, models=()))
+    def _save_card(self, folder: Path) -> None:
+        """Put the judge's card where the stand-in's is."""
+        cards.save(replace(self.judge_card, models=()), folder)

@@ -27,13 +27,8 @@ def parser(prog: str, description: str, card: str | None, output_dir: str) -> ar
     a("--model_path", required=True, metavar="PATH", help="folder or hub id of the base, or of an adapter over it")
     a("--card", default=card, metavar="NAME", help=f"of the PRM; default: {card or 'the one that lists the model'}")
     a("--head", choices=("two_class", "value"), help="read the card's scores from such a head instead of tokens")
-    a("--base_model", metavar="PATH", help="of an adapter; default: its card's")
-    a("--trust_remote_code", action="store_true", help="run code that comes with the model")
-    a("--full", action="store_true", help="train all weights instead of a LoRA adapter")
-    a("--lora_r", type=positive, default=8, help="rank; default %(default)s")
-    a("--lora_alpha", type=positive, default=32, help="default %(default)s")
-    a("--lora_dropout", type=share, default=0.1, help="default %(default)s")
-    a("--lora_modules", nargs="+", default=["q_proj", "v_proj"], metavar="NAME", help="default: q_proj v_proj")
+    model_options(p)
+    p.add_argument("--full", action="store_true", help="train all weights instead of a LoRA adapter")
 
     a = p.add_argument_group("data").add_argument
     path = {"type": Path, "metavar": "PATH"}
@@ -53,6 +48,23 @@ def parser(prog: str, description: str, card: str | None, output_dir: str) -> ar
       "`balanced`: both kinds count the same in sum; default %(default)s")  # fmt: skip
     a("--after_first_error", action="store_true", help="learn steps after the first wrong one too")
 
+    training_options(p, output_dir)
+    return p
+
+
+def model_options(p: argparse.ArgumentParser) -> None:
+    """How a base or an adapter is loaded, and what a new adapter is."""
+    a = p.add_argument_group("adapters").add_argument
+    a("--base_model", metavar="PATH", help="of an adapter; default: its card's")
+    a("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    a("--lora_r", type=positive, default=8, help="rank; default %(default)s")
+    a("--lora_alpha", type=positive, default=32, help="default %(default)s")
+    a("--lora_dropout", type=share, default=0.1, help="default %(default)s")
+    a("--lora_modules", nargs="+", default=["q_proj", "v_proj"], metavar="NAME", help="default: q_proj v_proj")
+
+
+def training_options(p: argparse.ArgumentParser, output_dir: str) -> None:
+    """The training loop and its folder."""
     a = p.add_argument_group("training").add_argument
     a("--num_train_epochs", type=number, default=3.0, metavar="N", help="default %(default)s")
     a("--total_batch_size", type=positive, default=256, help="solutions an update, in all; default %(default)s")
@@ -66,7 +78,12 @@ def parser(prog: str, description: str, card: str | None, output_dir: str) -> ar
     a("--attention", default=None, metavar="NAME", help="eager, sdpa, flash_attention_2; default: sdpa on a GPU, eager "
       "on a CPU, where its backward pass is twice as fast")  # fmt: skip
     a("--gradient_checkpointing", action="store_true", help="less memory, a third more time")
-    a("--deepspeed", **path, help="DeepSpeed's configuration, such as prm/training/deepspeed/zero2.json")
+    a(
+        "--deepspeed",
+        type=Path,
+        metavar="PATH",
+        help="DeepSpeed's configuration, such as prm/training/deepspeed/zero2.json",
+    )
     a("--seed", type=int, default=42, help="default %(default)s")
 
     a = p.add_argument_group("output").add_argument
@@ -77,7 +94,6 @@ def parser(prog: str, description: str, card: str | None, output_dir: str) -> ar
     a("--metric_for_best_model", choices=("auc", "f1"), default="auc", help="on the test data; default %(default)s")
     a("--save_dtype", choices=("fp32", "bf16"), help="of the finished model's weights; default: as they are trained")
     a("--logging_steps", type=positive, default=10, metavar="N", help="default %(default)s")
-    return p
 
 
 def number(text: str) -> float:

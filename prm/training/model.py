@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
@@ -20,7 +19,6 @@ from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard
 
 ADAPTER = "adapter_config.json"
-CARD = "model_card.yaml"
 
 
 @dataclass(frozen=True)
@@ -131,15 +129,7 @@ def save(trainee: Trainee, folder: Path, state: dict[str, Tensor] | None = None,
         model, card, state = model.merge_and_unload(), replace(card, base_model=""), None
     model.save_pretrained(folder, state_dict=state)
     trainee.tokenizer.save_pretrained(folder)
-    write_card(folder / CARD, card)
-
-
-def write_card(path: Path, card: PRMCard) -> None:
-    """The card as a YAML file, without fields that have their default."""
-    plain, default = cards.to_dict(card), cards.to_dict(PRMCard(card.name, card.head))
-    kept = {"kind": "prm", "name": card.name, "head": card.head}
-    kept |= {key: _listed(value) for key, value in plain.items() if value != default[key]}
-    path.write_text(yaml.safe_dump(kept, allow_unicode=True, sort_keys=False, width=120), encoding="utf-8")
+    cards.save(card, folder)
 
 
 def restore(trainee: Trainee, folder: Path) -> None:
@@ -229,13 +219,6 @@ def _adapted(model: Any, folder: str) -> Any:
                 f"the adapter {folder} does not fit the base model {name}: only one of them has {min(own ^ theirs)}"
             )
     return adapted
-
-
-def _listed(value: Any) -> Any:
-    """Tuples as lists, for YAML."""
-    if isinstance(value, dict):
-        return {key: _listed(one) for key, one in value.items()}
-    return [_listed(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _first_line(error: Exception) -> str:

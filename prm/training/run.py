@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prm.training.arguments import check, parser
+from reason.evaluation import records
 from reason.evaluation.arguments import BadInput
 
 SETTINGS = "training.json"
@@ -37,7 +37,7 @@ def main(card: str | None, output_dir: str, description: str, arguments: list[st
 
     try:
         train(args)
-    except (BadInput, CardError, DataError, TrainingError) as error:
+    except (BadInput, CardError, DataError, TrainingError, records.RecordError) as error:
         return _failed(prog, error)
     except OSError as error:
         return _failed(prog, f"{error.filename or args.output_dir}: {error.strerror or error}")
@@ -50,7 +50,6 @@ def main(card: str | None, output_dir: str, description: str, arguments: list[st
 def train(args: argparse.Namespace) -> None:
     """Train and save. Raises BadInput, CardError, DataError, TrainingError, OSError."""
     import torch
-    from transformers import PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint, set_seed
     from transformers.utils.logging import disable_progress_bar
 
@@ -76,18 +75,11 @@ def train(args: argparse.Namespace) -> None:
     tags = [args.step_tag or card.step_tag.strip()]
     cases = read_files(args.train_data_path, tags, skips, args.limit)
     tests = read_files(args.test_data_path, tags, skips)
-    settings = settings_of(args) | {"data": {"train": digest(cases), "test": digest(tests)}}
+    settings = settings_of(args, train=digest(cases), test=digest(tests))
     resumed = to_resume(args, settings, get_last_checkpoint)
     options = training_arguments(args, device, bool(tests))  # before the model: ZeRO-3 wants to know
     set_seed(args.seed)
-    lora = models.Lora(args.lora_r, args.lora_alpha, args.lora_dropout, tuple(args.lora_modules))
-    trainee = models.load(
-        args.model_path, card, base_model=args.base_model,
-        lora=None if args.full else lora,
-        dtype=torch.bfloat16 if args.dtype == "bf16" and not args.full else torch.float32,
-        attention=args.attention or ("sdpa" if device == "cuda" else "eager"),
-        gradient_checkpointing=args.gradient_checkpointing, trust_remote_code=args.trust_remote_code,
-    )  # fmt: skip
+    trainee = models.load(args.model_path, card, **loading(args, device))
     examples = lay_out(cases, trainee.layouter, args.labels, skips, args.after_first_error)
     weights = balanced(examples) if args.wrong_weight == "balanced" else Weights(1.0, args.wrong_weight)
     examples = weighted(examples, weights)
@@ -96,21 +88,44 @@ def train(args: argparse.Namespace) -> None:
     plan = Plan(examples, args.total_batch_size, args.batch_tokens, args.seed, options.world_size, most)
     describe(plan, trainee, len(cases), skips)
     trainer = PrmTrainer(trainee, Task(plan, loss, evaluation), options, callbacks=[Progress()])
+    learn(trainer, args, settings, resumed, needs_merging(args, card))
+
+
+def loading(args: argparse.Namespace, device: str) -> dict[str, Any]:
+    """The options of prm.training.model.load."""
+    import torch
+
+    from prm.training.model import Lora
+
+    lora = Lora(args.lora_r, args.lora_alpha, args.lora_dropout, tuple(args.lora_modules))
+    return {
+        "base_model": args.base_model,
+        "lora": None if args.full else lora,
+        "dtype": torch.bfloat16 if args.dtype == "bf16" and not args.full else torch.float32,
+        "attention": args.attention or ("sdpa" if device == "cuda" else "eager"),
+        "gradient_checkpointing": args.gradient_checkpointing,
+        "trust_remote_code": args.trust_remote_code,
+    }
+
+
+def learn(trainer: Any, args: argparse.Namespace, settings: dict[str, Any], resumed: str | None, merge: bool) -> None:
+    """Train from the beginning or from a checkpoint; then the finished model is in --output_dir, with its card."""
+    from transformers import PrinterCallback
+
     trainer.remove_callback(PrinterCallback)
     if resumed:
         say(f"going on from {resumed}")
     elif main_process():
         args.output_dir.mkdir(parents=True, exist_ok=True)
-        (args.output_dir / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        records.write_json(args.output_dir / SETTINGS, settings)
     trainer.train(resume_from_checkpoint=resumed)
     trainer.save_state()
     if args.deepspeed:
         trainer.save_model(str(args.output_dir))  # all processes: each has a part of the weights
     elif trainer.is_world_process_zero():
-        if args.save_dtype:
-            trainee.margins.to({"fp32": torch.float32, "bf16": torch.bfloat16}[args.save_dtype])
-        models.save(trainee, args.output_dir, merge=needs_merging(args, card))
-    say(f"{'the best' if tests else 'the last'} model is in {args.output_dir}, with its card")
+        trainer.finish(args.output_dir, merge, args.save_dtype)
+    which = "the best" if trainer.task.evaluation else "the last"
+    say(f"{which} model is in {args.output_dir}, with its card")
 
 
 def card_of(args: argparse.Namespace) -> Any:
@@ -133,9 +148,9 @@ def needs_merging(args: argparse.Namespace, card: Any) -> bool:
     return not args.full and card.head != "token_logits"
 
 
-def settings_of(args: argparse.Namespace) -> dict[str, Any]:
-    """What decides what is learnt, as plain data."""
-    return {key: _plain(value) for key, value in vars(args).items() if key not in FREE}
+def settings_of(args: argparse.Namespace, **data: str) -> dict[str, dict[str, Any]]:
+    """What decides what is learnt, as plain data: arguments, and hashes of the data."""
+    return {"arguments": {key: _plain(value) for key, value in vars(args).items()}, "data": data}
 
 
 def to_resume(args: argparse.Namespace, settings: dict[str, Any], last_checkpoint: Any) -> str | None:
@@ -147,11 +162,10 @@ def to_resume(args: argparse.Namespace, settings: dict[str, Any], last_checkpoin
     if args.resume and not found:
         raise BadInput(f"{folder} holds no checkpoint to resume from")
     if found:
-        old = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        for key, value in settings.items():
-            if value != old.get(key):
-                where = folder / SETTINGS
-                raise BadInput(f"{where}: the training to resume has another {key}: {old.get(key)!r}, not {value!r}")
+        where = folder / SETTINGS
+        difference = records.first_difference(records.read_json(where), settings, FREE, ("arguments", "data"))
+        if difference:
+            raise BadInput(f"{where}: {difference}; give the training's own value, or another --output_dir")
     return found
 
 

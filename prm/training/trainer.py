@@ -100,6 +100,12 @@ class PrmTrainer(Trainer):
         models.save(self.trainee, folder, state_dict)
         torch.save(self.args, folder / "training_args.bin")
 
+    def finish(self, folder: Path, merge: bool, dtype: str | None = None) -> None:
+        """Save the finished model, an adapter merged where wanted, in `dtype` "fp32", "bf16" or as it was trained."""
+        if dtype:
+            self.trainee.margins.to({"fp32": torch.float32, "bf16": torch.bfloat16}[dtype])
+        models.save(self.trainee, folder, merge=merge)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         models.restore(self.trainee, Path(resume_from_checkpoint))
 

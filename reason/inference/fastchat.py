@@ -259,18 +259,13 @@ class FastChatLM:
                 Sample(str(text), int(length), str(reason), float(logprob))
                 for text, length, reason, logprob in zip(texts, lengths, reasons, logprobs, strict=True)
             ]
-            prompt_tokens = int(_as_list(reply["usage"]["prompt_tokens"])[0])
-            reused_tokens = int(reply["usage"].get("reused_tokens", 0))  # OpenR's workers do not tell
+            cost = _cost(reply, sum(sample.num_tokens for sample in samples), started)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelError(f"the LM worker's reply is malformed: {type(error).__name__}: {error}") from None
         if not 0 < len(samples) <= len(seeds):
             raise ModelError(f"the LM worker drew {len(samples)} samples, {len(seeds)} were asked for")
-        ledger.lm_calls += 1
-        ledger.prompt_tokens += prompt_tokens
-        ledger.prompt_tokens_reused += reused_tokens
-        ledger.generated_tokens += sum(sample.num_tokens for sample in samples)
-        ledger.seconds_generating += time.monotonic() - started
-        self.pool.services.stats.generated_tokens += sum(sample.num_tokens for sample in samples)
+        ledger.add(cost)
+        self.pool.services.stats.generated_tokens += cost.generated_tokens
         return samples
 
     async def logprobs_of(self, prompt: str, tokens: Sequence[str], ledger: Ledger) -> list[float]:
@@ -292,18 +287,25 @@ class FastChatLM:
             raise ModelError("the LM worker tells no log-probabilities of tokens: serve it with this project's worker")
         try:
             logprobs = [float(value) for value in reply["logprobs_of"][0]]
-            prompt_tokens = int(_as_list(reply["usage"]["prompt_tokens"])[0])
-            reused_tokens = int(reply["usage"].get("reused_tokens", 0))
+            cost = _cost(reply, 1, started)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelError(f"the LM worker's reply is malformed: {type(error).__name__}: {error}") from None
         if len(logprobs) != len(tokens) or not all(math.isfinite(value) and value <= 0 for value in logprobs):
             raise ModelError(f"the LM worker's log-probabilities of {len(tokens)} tokens are malformed")
-        ledger.lm_calls += 1
-        ledger.prompt_tokens += prompt_tokens
-        ledger.prompt_tokens_reused += reused_tokens
-        ledger.generated_tokens += 1
-        ledger.seconds_generating += time.monotonic() - started
+        ledger.add(cost)
         return logprobs
+
+
+def _cost(reply: dict[str, Any], generated: int, started: float) -> Ledger:
+    """What one reply of an LM worker cost. Raises the errors of a malformed one."""
+    usage = reply["usage"]
+    return Ledger(
+        lm_calls=1,
+        prompt_tokens=int(_as_list(usage["prompt_tokens"])[0]),
+        prompt_tokens_reused=int(usage.get("reused_tokens", 0)),  # OpenR's workers do not tell
+        generated_tokens=generated,
+        seconds_generating=time.monotonic() - started,
+    )
 
 
 @dataclass

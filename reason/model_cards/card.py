@@ -7,13 +7,14 @@ folder name exactly. Workers answer with their card at `/model_details`, so both
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 FOLDER = Path(__file__).parent
+OWN = "model_card.yaml"  # in a model's folder
 
 
 class CardError(ValueError):
@@ -172,9 +173,24 @@ def load(path: Path) -> Card:
         raise CardError(f"{path}: cannot be read: {error}") from None
 
 
+def save(card: Card, folder: Path) -> None:
+    """Put the card into a model's folder, where `find` looks first, without fields that have their default."""
+    usual = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(card)}
+    said = {name: _listed(value) for name, value in to_dict(card).items() if value != usual[name]}
+    text = yaml.safe_dump({"kind": card.kind} | said, allow_unicode=True, sort_keys=False, width=120)
+    (folder / OWN).write_text(text, encoding="utf-8")
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as lists, for YAML."""
+    if isinstance(value, dict):
+        return {key: _listed(one) for key, one in value.items()}
+    return [_listed(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 def find(model_path: str, kind: str, card: str | None = None) -> Card:
     """The card of a model by the order above; raises CardError that lists the cards there are."""
-    own = Path(model_path) / "model_card.yaml"
+    own = Path(model_path) / OWN
     if card is None and own.is_file():
         return load(own)
     files = sorted(FOLDER.glob("*.yaml"))

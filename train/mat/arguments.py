@@ -9,7 +9,6 @@ from reason.evaluation.arguments import BadInput, OneLineParser, fraction, posit
 
 ALGORITHMS = ("APPO", "TPPO", "GRPO", "RLOO")
 GROUPED = {"GRPO", "RLOO"}
-WITH_CRITIC = {"APPO", "TPPO"}
 CRITIC_ONLY = ("critic", "critic_lr", "gamma", "gae_lambda", "token_lambda", "value_clip", "value_loss_coef")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import logging
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+from reason.evaluation import records
 from reason.evaluation.arguments import BadInput
 from train.mat.arguments import check, parser
 
@@ -42,22 +42,24 @@ async def run(args: argparse.Namespace) -> int:
 
     check(args)
     task = load_task(args.task_name)
-    config = {name: str(v) if isinstance(v, Path) else v for name, v in vars(args).items()}
-    state = resumable(args, config)
     train, held_out = load(args, task)
+    config = manifest(args, train, held_out)
+    state = resumable(args, config)
     async with reward_model(args, task) as rm:
         folder = args.resume or new_folder(args)
         runner = build(args, task, train, held_out, rm, folder)
         if state is not None:
             runner.restore(state)
         folder.mkdir(parents=True, exist_ok=True)
-        write_config(folder, config, train, held_out)
+        records.write_json(folder / records.CONFIG, config)
+        lock = records.locked(folder)
         print(f"Run folder: {folder}", flush=True)
-        log = RunLog(folder, args.num_updates, runner.done, config, args.wandb)
+        log = RunLog(folder, args.num_updates, runner.done, config["arguments"], args.wandb)
         try:
             await runner.train(log)
         finally:
             log.close()
+            lock.close()
             runner.collector.generator.close()
             await runner.collector.grader.close()
     first = next(row["eval_accuracy"] for row in log.rows if "eval_accuracy" in row)
@@ -192,35 +194,35 @@ def new_folder(args: argparse.Namespace) -> Path:
 
 
 def resumable(args: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any] | None:
-    """The checkpoint to go on from, None without one. Raises BadInput: no run there, or one of other arguments."""
+    """The checkpoint to go on from, None without one. Raises BadInput: no run there, or one of other arguments or data,
+    RecordError: another process writes it."""
     from train.mat.runner import checkpoint
 
     if args.resume is None:
         return None
-    path = args.resume / "config.json"
-    if not path.is_file():
-        raise BadInput(f"--resume {args.resume}: there is no run (no config.json)")
-    before = json.loads(path.read_text(encoding="utf-8"))["arguments"]
-    fixed = MAY_CHANGE - ({"num_updates"} if args.lr_schedule == "linear" else set())
-    for name, value in config.items():
-        if name not in fixed and before.get(name) != value:
-            raise BadInput(f"--resume: the run has --{name} {before.get(name)}, not {value}")
+    if not (args.resume / records.CONFIG).is_file():
+        raise BadInput(f"--resume {args.resume}: there is no run (no {records.CONFIG})")
+    free = MAY_CHANGE - ({"num_updates"} if args.lr_schedule == "linear" else set())
+    old = records.read_config(args.resume)
+    difference = records.first_difference(old, config, free, ("arguments", "dataset"))
+    if difference:
+        raise BadInput(f"--resume {args.resume}: {difference}; give the run's own value, or start a new run")
+    records.locked(args.resume).close()
     return checkpoint.load_state(args.resume)
 
 
-def write_config(folder: Path, config: dict[str, Any], train: list[Problem], held_out: list[Problem]) -> None:
-    """config.json: arguments, hashes of the questions, versions, commit."""
+def manifest(args: argparse.Namespace, train: list[Problem], held_out: list[Problem]) -> dict[str, Any]:
+    """What config.json holds: arguments, hashes of the questions, versions, commit."""
     from reason.evaluation.manifest import commit, dataset_hash, versions
 
     data = {"train": train, "held_out": held_out}
-    manifest = {
-        "arguments": config,
+    return {
+        "arguments": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "dataset": {name: {"questions": len(p), "sha256": dataset_hash(p)} for name, p in data.items()},
         "versions": versions(),
         "commit": commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    (folder / "config.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -234,7 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         return asyncio.run(run(args))
-    except (BadInput, TaskError, CardError, ServiceError) as error:
+    except (BadInput, records.RecordError, TaskError, CardError, ServiceError) as error:
         print(f"train_llm.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except (ModelError, TrainingError) as error:

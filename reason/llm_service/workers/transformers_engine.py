@@ -9,11 +9,10 @@ runs per sample only when a sample starts, ends or may hold a stop text.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from transformers.utils import ModelOutput
 
 from reason.llm_service.workers.base_worker import WorkerError
 from reason.llm_service.workers.generation import Generated, GenerateRequest, cut_at_stop, decode_continuation, finished
+from reason.llm_service.workers.jobs import Job, Started
 from reason.llm_service.workers.packed_linear import pack_linears
 from reason.llm_service.workers.prompt_cache import PromptCache
 from reason.llm_service.workers.sampling import draw, uniforms
@@ -33,53 +33,6 @@ ROWS_PER_THREAD = 4  # on a CPU, fewer rows of a product take another kernel, wh
 BLOCK = 32  # neighbouring rows that are attended together, up to the longest of them; the longest rows come first
 END, MAYBE = 1, 2  # what a sampled token may mean: the sample ends; a stop text may be complete
 MAX_STOP_TABLES = 64
-
-
-@dataclass(eq=False)
-class Job:
-    """A request under way."""
-
-    request: GenerateRequest
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future  # set to [(token ids, logprob, finish reason, whether by an end token), ...]
-    watcher: asyncio.Queue | None = None  # gets the token ids so far after every pass
-    aborted: bool = False
-    started: int = 0  # samples that have a row or are finished
-    results: list = field(default_factory=list)
-    missing: int = 0
-    reused: int = 0  # tokens of the prompt that the cache knew
-    told: dict[int, tuple[float, ...]] = field(default_factory=dict)  # `logprobs_of` of each sample
-
-    @property
-    def length(self) -> int:
-        """Most tokens that a row of it can hold."""
-        return len(self.request.prompt_ids) + self.request.max_tokens
-
-    def settle(self, error: Exception | None = None) -> None:
-        """Hand the results, or the error, to the event loop."""
-
-        def deliver() -> None:
-            if not self.future.done():
-                self.future.set_exception(error) if error else self.future.set_result(self.results)
-
-        self.aborted = True  # nothing more is due
-        self.tell(deliver)
-
-    def tell(self, call: Callable[..., None], *arguments: object) -> None:
-        """Run a call in the event loop that waits for this job."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self.loop.call_soon_threadsafe(call, *arguments)
-
-
-@dataclass
-class Started:
-    """New rows of a job."""
-
-    job: Job
-    rows: slice
-    prompt: list[int]  # without the last token
-    first: bool  # whether they are the job's first ones
-    known: int = 0  # tokens of `prompt` that are in the rows
 
 
 class Engine:

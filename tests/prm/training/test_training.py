@@ -211,7 +211,7 @@ def test_other_mistakes(trained, base, data, tmp_path, capsys):
     assert "holds a training already" in failed(capsys, *arguments(base, data, trained[0], "--full"))
     assert "no checkpoint" in failed(capsys, *arguments(base, data, out, "--resume"))
     more = ("--full", "--num_train_epochs", 3, "--resume")
-    assert "another num_train_epochs: 2.0, not 3.0" in failed(capsys, *arguments(base, data, trained[0], *more))
+    assert "--num_train_epochs was 2.0 and is 3.0" in failed(capsys, *arguments(base, data, trained[0], *more))
     write(tmp_path / "test.jsonl", [{"question": "q", "steps": ["a"], "labels": [1]}])
     write(tmp_path / "train.jsonl", some_rows(4))
     assert "no step labelled wrong" in failed(capsys, *arguments(base, tmp_path, out, "--full"))

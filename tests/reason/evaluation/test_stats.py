@@ -53,3 +53,8 @@ def test_pairs_must_match_and_mcnemar_takes_only_zero_and_one():
         paired_bootstrap([1], [1, 0])
     with pytest.raises(ValueError):
         mcnemar([0.5], [1])
+
+
+def test_an_interval_does_not_depend_on_the_order_of_the_questions():
+    values = [1.0] * 30 + [0.0] * 20
+    assert bootstrap(values) == bootstrap(values[::-1]) == bootstrap(values[25:] + values[:25])

@@ -26,6 +26,13 @@ def test_card_loads_and_is_found_by_each_of_its_models(file):
         assert card.self_test.good != card.self_test.bad
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_card_that_is_saved_with_a_model_is_found_there(file, tmp_path):
+    card = cards.load(file)
+    cards.save(card, tmp_path)
+    assert cards.find(str(tmp_path), card.kind) == card
+
+
 def test_the_families_of_the_services_have_cards():
     names = {file.stem for file in FILES}
     assert names >= {

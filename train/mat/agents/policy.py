@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-import yaml
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -139,10 +138,7 @@ class Policy:
             model = model.merge_and_unload()
         model.to(self.saved_dtype).save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        usual = asdict(LMCard(name=""))
-        said = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.card).items() if v != usual[k]}
-        text = yaml.safe_dump({"kind": "lm"} | said, allow_unicode=True, sort_keys=False)
-        (folder / "model_card.yaml").write_text(text, encoding="utf-8")
+        cards.save(self.card, folder)
 
 
 def load(

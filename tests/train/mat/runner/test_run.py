@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from envs.base_env import DataOptions, load_task
+from reason.evaluation.records import read_config, write_json
 from tests.fakes import PRM_CARD, FakeWorker, fastchat_controller
 from tests.prm.tiny import save_prm
 from tests.train.mat.families import save_family
@@ -97,7 +98,12 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_losses(
     assert first["telling"] > 0 and first["grad_norm"] > 0
     assert first["sampler_gap"] < 1e-5 and (first["kl_old"] == 0 or "--ppo_epoch" in words)
     assert main([*stopped, "--resume", str(folder), "--seed", "1"]) == 2
-    assert "--resume: the run has --seed 0, not 1" in capsys.readouterr().err
+    assert "--seed was 0 and is 1" in capsys.readouterr().err
+    config = read_config(folder)
+    config["dataset"]["train"]["sha256"] = "of other questions"
+    write_json(folder / "config.json", config)
+    assert main([*stopped, "--resume", str(folder)]) == 2
+    assert "dataset train was" in capsys.readouterr().err
 
 
 def test_a_policy_learns_what_it_is_paid_for(policy: Path, tmp_path: Path) -> None:
