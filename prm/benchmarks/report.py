@@ -108,10 +108,11 @@ def cells(name: str, rows: Sequence[Row]) -> list[list[str]]:
     columns |= {key: key for key in rows[0] if key.startswith(("accuracy at ", "balanced accuracy at "))}
     if any(row.get("ece_of_values") is not None for row in rows):
         columns["ECE of MC values"] = "ece_of_values"
-    return [list(columns), *([_cell(row, key) for key in columns.values()] for row in rows)]
+    return [list(columns), *([show(row, key) for key in columns.values()] for row in rows)]
 
 
-def _cell(row: Row, key: str) -> str:
+def show(row: Row, key: str) -> str:
+    """A figure of a row as text, with its interval where it has one."""
     value = row.get(key)
     if value is None:
         return "-"

@@ -198,6 +198,7 @@ def training_arguments(args: argparse.Namespace, device: str, tests: bool) -> An
         report_to=["tensorboard"] if find_spec("tensorboard") else [],
         seed=args.seed,
         dataloader_pin_memory=False,
+        use_cache=True,  # of the saved configuration: who serves it wants a cache; training passes use none
         greater_is_better=True if tests else None,
         **every,
     )

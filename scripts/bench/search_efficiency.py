@@ -45,6 +45,7 @@ from reason.inference.prompting import render  # noqa: E402
 METHODS = {  # at a budget of 16 solutions
     "best_of_n": ["--num_sequence", "16"],
     "beam_search": ["--num_sequence", "4", "--tree_max_width", "4"],
+    "dvts": ["--num_sequence", "4", "--tree_max_width", "4"],
     "vanila_mcts": ["--budget", "16", "--tree_max_width", "4"],
     "cot": [],
 }
@@ -123,6 +124,8 @@ async def measure(args: argparse.Namespace, method: str, folder: Path) -> Row:
     tokens, seconds = int(averages["ledger"]["generated_tokens"]), float(averages["seconds"])
     async with Services(args.controller_addr) as services:
         lm, rm = await services.language_model(args.LM), await services.reward_model(args.RM)
+        if not isinstance(rm, FastChatRM):
+            raise ServiceError(f"{args.RM} is a generative judge: the floor is of PRMs that read each token once")
         lm_rate = await lm_tokens_a_second(lm, args.task_name, lines)
         floors = [tokens / lm_rate]
         prm_rate = None

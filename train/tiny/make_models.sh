@@ -1,6 +1,6 @@
 #!/bin/sh
-# The embedded models from nothing: policy, Monte Carlo labels of its own solutions, PRM, the PRM's ceiling, figures.
-# sh train/tiny/make_models.sh; about three hours on two cores, minutes on a GPU. What is there is not made again.
+# The embedded models from nothing: policy, Monte Carlo labels of its own solutions, PRM, figures.
+# sh train/tiny/make_models.sh; about two hours on two cores, minutes on a GPU. What is there is not made again.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -9,7 +9,7 @@ POLICY_TOKENS=${POLICY_TOKENS:-22e6}
 QUESTIONS=${QUESTIONS:-1000}        # that are labelled by each of two processes, a core each
 SAMPLES=${SAMPLES:-12}              # solutions a question, half of them from two earlier checkpoints
 MORE_QUESTIONS=${MORE_QUESTIONS:-4000} # by each, with one solution; the right ones are for the pretraining
-CORRUPTED_EPOCHS=${CORRUPTED_EPOCHS:-3}
+PRETRAINING_EPOCHS=${PRETRAINING_EPOCHS:-3}
 EPOCHS=${EPOCHS:-4}
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 
@@ -31,12 +31,12 @@ label "$WORK/labels.jsonl" 0 1 --policy "$WORK/policy" --checkpoint "$WORK/polic
     --checkpoint "$WORK/policy-0.9" --questions "$QUESTIONS" --samples "$SAMPLES" --paths 3 --k 8
 label "$WORK/more.jsonl" 2 3 --policy "$WORK/policy" --questions "$MORE_QUESTIONS" --samples 1 --paths 0
 [ -f "$WORK/right.jsonl" ] || cat "$WORK/labels.jsonl" "$WORK/more.jsonl" > "$WORK/right.jsonl"
-[ -f "$WORK/prm-corrupted/model.safetensors" ] || "$PYTHON" -m train.tiny.train_prm --init "$WORK/policy" \
-    --new_layers 2 --data "$WORK/right.jsonl" --labels corrupted --epochs "$CORRUPTED_EPOCHS" \
-    --out "$WORK/prm-corrupted"
-for labels in labels prefix_ok; do # the product, and the same from the oracle's labels
-    [ -f "$WORK/prm-$labels/model.safetensors" ] || "$PYTHON" -m train.tiny.train_prm --init "$WORK/prm-corrupted" \
-        --data "$WORK/labels.jsonl" --labels "$labels" --epochs "$EPOCHS" --lr 5e-4 --out "$WORK/prm-$labels"
-done
-"$PYTHON" -m train.tiny.gate --policy "$WORK/policy" --prm "$WORK/prm-labels" --prm "$WORK/prm-prefix_ok" \
-    --samples "$WORK/samples.json" --out "$WORK/gate.json"
+[ -f "$WORK/prm-corrupted/model.safetensors" ] || "$PYTHON" -m train.tiny.pretrain_prm --init "$WORK/policy" \
+    --data "$WORK/right.jsonl" --epochs "$PRETRAINING_EPOCHS" --out "$WORK/prm-corrupted"
+[ -f "$WORK/labels-common.jsonl" ] || "$PYTHON" -m train.tiny.common_rows "$WORK/labels.jsonl" "$WORK/labels-common.jsonl"
+[ -f "$WORK/prm/model.safetensors" ] || "$PYTHON" prm/code/finetune.py --model_path "$WORK/prm-corrupted" \
+    --card openr-tiny-prm --full --train_data_path "$WORK/labels-common.jsonl" --num_train_epochs "$EPOCHS" \
+    --total_batch_size 32 --learning_rate 5e-4 --weight_decay 0.05 --dtype bf16 --save_dtype bf16 \
+    --output_dir "$WORK/prm"
+"$PYTHON" -m train.tiny.gate --policy "$WORK/policy" --prm "$WORK/prm" --samples "$WORK/samples.json" \
+    --out "$WORK/gate.json"

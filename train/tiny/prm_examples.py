@@ -1,8 +1,7 @@
-"""What `openr-tiny-prm` learns from: solutions with Monte Carlo labels, and right ones with one step spoilt.
+"""What the pretraining of `openr-tiny-prm` learns from: right solutions, and copies of them with one step spoilt.
 
-A corrupted copy of a right solution needs no rollouts and says at which token it goes wrong, as in the pretraining of
-Clark et al. (2020, ELECTRA). Corruptions know nothing of the policy: how often it errs, and where, its own rollouts
-tell.
+A spoilt copy needs no rollouts and says at which token it goes wrong, as in the pretraining of Clark et al. (2020,
+ELECTRA). Corruptions know nothing of the policy: how often it errs, and where, its own rollouts tell.
 """
 
 from __future__ import annotations
@@ -28,20 +27,12 @@ class Example(NamedTuple):
     tags: tuple[int, ...]  # positions of the step tags, whose targets are the steps' labels
 
 
-def labelled(layouter: Layouter, question: str, steps: Sequence[str], labels: Sequence[int]) -> Example:
-    """A solution up to and including its first wrong step, by the labels of its steps (1 right, 0 wrong).
-
-    Of a wrong step only the tag's target is known: where in it the error stands, no label says.
-    """
-    end = next((n for n, label in enumerate(labels, 1) if not label), len(labels))
-    layout = layouter.lay_out(question, steps[:end])
+def right(layouter: Layouter, question: str, steps: Sequence[str]) -> Example:
+    """A right solution: every token behind the question is GOOD."""
+    layout = layouter.lay_out(question, steps)
     opening = layouter.card.question.replace("{question}", question)
     start = len(layouter.bos) + len(layouter.tokenizer.encode(opening, add_special_tokens=False))
-    targets = [UNKNOWN] * len(layout.tokens)
-    for position, label in zip(layout.positions, labels, strict=False):
-        targets[start:position] = [GOOD if label else UNKNOWN] * (position - start)
-        targets[position] = label
-        start = position + 1
+    targets = [UNKNOWN] * start + [GOOD] * (len(layout.tokens) - start)
     return Example(layout.tokens, tuple(targets), layout.positions)
 
 
@@ -49,10 +40,9 @@ def corrupted(layouter: Layouter, question: str, steps: Sequence[str], rng: rand
     """A right solution up to a step drawn at random, which is spoilt; its tokens from the first wrong one are BAD."""
     n = rng.randrange(len(steps))
     spoilt = [*steps[:n], spoil(steps[n], rng)]
-    right, wrong = layouter.lay_out(question, steps[: n + 1]), layouter.lay_out(question, spoilt)
-    example = labelled(layouter, question, spoilt, [GOOD] * (n + 1))
-    error = next(i for i, (a, b) in enumerate(zip(right.tokens, wrong.tokens, strict=False)) if a != b)
-    return example._replace(targets=example.targets[:error] + (BAD,) * (len(wrong.tokens) - error))
+    sound, example = right(layouter, question, steps[: n + 1]), right(layouter, question, spoilt)
+    error = next(i for i, (a, b) in enumerate(zip(sound.ids, example.ids, strict=False)) if a != b)
+    return example._replace(targets=example.targets[:error] + (BAD,) * (len(example.ids) - error))
 
 
 def spoil(step: str, rng: random.Random) -> str:

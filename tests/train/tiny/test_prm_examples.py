@@ -1,4 +1,4 @@
-"""What the embedded PRM learns from: each target stands where its label says, and a spoilt step is wrong."""
+"""What the embedded PRM is pretrained on: every token has its target, and a spoilt step is wrong."""
 
 import random
 
@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 from envs.arithmetic.oracle import judge
 from prm.scoring.layout import Layouter
 from reason.model_cards import card as cards
-from train.tiny.prm_examples import BAD, GOOD, UNKNOWN, corrupted, labelled, spoil
+from train.tiny.prm_examples import BAD, GOOD, UNKNOWN, corrupted, right, spoil
 
 QUESTION = "23 + 9 * 3 + 68"
 STEPS = ["9 * 3 = 27; 23 + 27 + 68\n", "23 + 27 = 50; 50 + 68\n", "50 + 68 = 118"]
@@ -24,34 +24,21 @@ def text(layouter, example, target):
     return layouter.tokenizer.decode([i for i, t in zip(example.ids, example.targets, strict=True) if t == target])
 
 
-def test_right_steps_have_a_target_at_every_token_and_the_question_has_none(layouter):
-    example = labelled(layouter, QUESTION, STEPS, [1, 1, 1])
+def test_every_token_of_a_right_solution_has_a_target_and_the_question_has_none(layouter):
+    example = right(layouter, QUESTION, STEPS)
     assert text(layouter, example, UNKNOWN) == QUESTION + "\n"
     assert text(layouter, example, GOOD) == "<|step|>\n".join(step.strip() for step in STEPS) + "<|step|>"
     assert [example.ids[i] for i in example.tags] == [layouter.tag] * 3
 
 
-def test_of_a_wrong_step_only_the_tag_has_a_target_and_what_follows_is_left_out(layouter):
-    example = labelled(layouter, QUESTION, STEPS, [1, 0, 0])
-    assert text(layouter, example, BAD) == "<|step|>"
-    assert text(layouter, example, GOOD) == STEPS[0].strip() + "<|step|>"
-    assert example.tags[-1] == len(example.ids) - 1
-    assert len(example.tags) == 2
-
-
-def test_undecided_steps_are_left_out(layouter):
-    assert len(labelled(layouter, QUESTION, STEPS, [1, 1]).tags) == 2
-    assert labelled(layouter, QUESTION, STEPS, []).tags == ()
-
-
 def test_a_corrupted_solution_is_right_before_its_first_bad_token_and_wrong_from_there(layouter):
     rng = random.Random(0)
-    right = labelled(layouter, QUESTION, STEPS, [1, 1, 1])
+    sound = right(layouter, QUESTION, STEPS)
     for _ in range(300):
         example = corrupted(layouter, QUESTION, STEPS, rng)
         error = example.targets.index(BAD)
-        assert example.ids[:error] == right.ids[:error]
-        assert example.ids[error] != right.ids[error]
+        assert example.ids[:error] == sound.ids[:error]
+        assert example.ids[error] != sound.ids[error]
         assert set(example.targets[error:]) == {BAD}
         steps = layouter.tokenizer.decode(example.ids).split("\n", 1)[1].replace("<|step|>", "").split("\n")
         verdicts = judge(QUESTION, steps)

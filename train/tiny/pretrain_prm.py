@@ -1,15 +1,13 @@
-"""Train `openr-tiny-prm`: `python -m train.tiny.train_prm --init FOLDER --data FILE.jsonl --labels L --out FOLDER`.
+"""Pretrain `openr-tiny-prm`: `python -m train.tiny.pretrain_prm --init POLICY --data FILE.jsonl --out FOLDER`.
 
-It is called twice. `--labels corrupted` is the pretraining: the policy gets `--new_layers` on top, which start as the
-identity (telling that a token is not the one expected needs some depth behind the expectation), and learns to tell the
-solutions that all their labels call right from copies with one spoilt step (`prm_examples`), new ones each epoch.
-`--labels labels` then shows the policy's own solutions at their own rate, with c > 0 of Monte Carlo rollouts as the
-label of a step (hard estimation; Wang et al., 2024). `--labels prefix_ok` in its place trains on the oracle's labels:
-the ceiling, not the product.
+The policy gets `--new_layers` on top, which start as the identity (telling that a token is not the one expected needs
+some depth behind the expectation), and learns to tell solutions that all their labels call right from copies with one
+spoilt step (`prm_examples`), new ones each epoch. What the policy's own errors are it learns afterwards, from labels,
+by prm/code/finetune.py.
 
 Three losses are summed: cross entropy of the card's good and bad tokens with the label of each step at its tag (the
-position that `prm.scoring` reads, because its layout makes both), up to and including the first wrong step; the same
-at each token of steps whose every token has a label; and the policy's own loss, next tokens, on right steps.
+position that `prm.scoring` reads, because its layout makes both); the same at each other token; and the policy's own
+loss, next tokens, on right steps.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from prm.scoring.layout import Layouter
 from reason.model_cards import card as cards
-from train.tiny.prm_examples import GOOD, UNKNOWN, Example, corrupted, labelled
+from train.tiny.prm_examples import GOOD, UNKNOWN, Example, corrupted, right
 from train.tiny.train_policy import IGNORE, learning_rate, save
 
 WEIGHTS = (1.0, 0.5, 0.3)  # of the losses at the tags, at the other tokens, and of the policy's
@@ -51,13 +49,11 @@ def deeper(folder: Path, new_layers: int) -> Qwen2ForCausalLM:
     return model
 
 
-def examples(rows: Sequence[dict], key: str, layouter: Layouter, rng: random.Random) -> list[Example]:
-    """The rows with their labels; for `corrupted`, those that are right to their end, each with a spoilt copy."""
-    if key != "corrupted":
-        return [labelled(layouter, row["question"], row["steps"], row[key]) for row in rows if row[key]]
-    right = [row for row in rows if len(row["labels"]) == len(row["steps"]) and all(row["labels"])]
-    return [labelled(layouter, row["question"], row["steps"], row["labels"]) for row in right] + [
-        corrupted(layouter, row["question"], row["steps"], rng) for row in right
+def examples(rows: Sequence[dict], layouter: Layouter, rng: random.Random) -> list[Example]:
+    """The rows that are right to their end, each with a spoilt copy."""
+    whole = [row for row in rows if len(row["labels"]) == len(row["steps"]) and all(row["labels"])]
+    return [right(layouter, row["question"], row["steps"]) for row in whole] + [
+        corrupted(layouter, row["question"], row["steps"], rng) for row in whole
     ]
 
 
@@ -124,7 +120,7 @@ def train(args: argparse.Namespace) -> None:
     rows = [json.loads(line) for line in args.data.read_text(encoding="utf-8").splitlines()]
     model = deeper(args.init, args.new_layers).to("cuda" if torch.cuda.is_available() else "cpu").train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
-    epochs = [examples(rows, args.labels, layouter, rng) for _ in range(args.epochs)]
+    epochs = [examples(rows, layouter, rng) for _ in range(args.epochs)]
     total = sum(len(e.ids) for epoch in epochs for e in epoch)
     print(f"{len(rows)} solutions, {total:,} tokens, {model.num_parameters():,} parameters", flush=True)
     started, seen, step, recent = time.monotonic(), 0, 0, []
@@ -155,12 +151,11 @@ def train(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--init", type=Path, required=True, help="the policy, or what the pretraining made of it")
+    parser.add_argument("--init", type=Path, required=True, help="the policy")
     parser.add_argument("--data", type=Path, required=True, help="rows of train.tiny.label_steps")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--labels", choices=("corrupted", "labels", "prefix_ok"), required=True)
-    parser.add_argument("--new_layers", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--new_layers", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch_tokens", type=int, default=1024, help="of a forward pass, padding included")
     parser.add_argument("--accumulate", type=int, default=4, help="forward passes an update")
     parser.add_argument("--lr", type=float, default=1e-3)
