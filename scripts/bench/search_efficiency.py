@@ -12,6 +12,9 @@ on the same running services, one method after the other, each at a budget of 16
   several batch sizes, of texts that no cache has seen.
 - The floor is the larger of the two where LM and PRM have cores or devices of their own, their sum where they share.
 
+The transformers worker computes once what samples of a request have in common, so its rate depends on how much that is,
+which a floor of other texts cannot repeat: it is measured with --no-share-samples.
+
 Starts the services for the embedded models, or uses running ones with --controller_addr.
 """
 
@@ -57,7 +60,9 @@ Row = dict[str, Any]
 
 def main() -> int:
     """The command; returns its exit status."""
-    p = argparse.ArgumentParser(prog="search_efficiency.py", description="Measure search efficiency.")
+    p = argparse.ArgumentParser(
+        prog="search_efficiency.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--controller_addr", help="use running services instead of starting some")
     p.add_argument("--LM", default="openr-tiny-policy")
     p.add_argument("--RM", default="openr-tiny-prm")
@@ -65,6 +70,8 @@ def main() -> int:
     p.add_argument("--limit", type=int, default=100, help="questions; default %(default)s")
     p.add_argument("--num_worker", type=int, default=128, help="questions in flight; default %(default)s")
     p.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    p.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="of services that it "
+                   "starts; default %(default)s")  # fmt: skip
     p.add_argument("--shared", action="store_true", help="LM and PRM share cores or a device: the floor is the sum")
     p.add_argument("--quick", action="store_true", help="16 questions")
     p.add_argument("--json", type=Path, metavar="FILE")
@@ -76,7 +83,8 @@ def main() -> int:
         if args.controller_addr:
             rows = measure_all(args)
         else:
-            with services(args) as args.controller_addr:
+            apart = {"LM_ARGS": "--no-share-samples"} if args.engine == "transformers" else {}
+            with services(args, ENGINE=args.engine, **apart) as args.controller_addr:
                 rows = measure_all(args)
     except (ServiceError, ModelError, records.RecordError) as error:
         print(f"search_efficiency.py: {error}", file=sys.stderr)
@@ -126,6 +134,8 @@ async def measure(args: argparse.Namespace, method: str, folder: Path) -> Row:
         lm, rm = await services.language_model(args.LM), await services.reward_model(args.RM)
         if not isinstance(rm, FastChatRM):
             raise ServiceError(f"{args.RM} is a generative judge: the floor is of PRMs that read each token once")
+        if lm.details.get("share_samples"):
+            raise ServiceError(f"start the worker of {args.LM} with --no-share-samples, see --help")
         lm_rate = await lm_tokens_a_second(lm, args.task_name, lines)
         floors = [tokens / lm_rate]
         prm_rate = None
@@ -199,13 +209,16 @@ async def prm_tokens_a_second(rm: FastChatRM, separator: str, lines: Sequence[re
 
 
 @contextmanager
-def services(args: argparse.Namespace) -> Iterator[str]:
-    """The embedded models by the scripts that users start them with, on free ports; yields the controller's address."""
+def services(args: argparse.Namespace, **variables: str) -> Iterator[str]:
+    """The embedded models by the scripts that users start them with, on free ports; yields the controller's address.
+
+    `variables`: of the script create_service_tiny.sh.
+    """
     port, folder = _free_port(), ROOT / "reason/llm_service"
     with tempfile.TemporaryDirectory() as logs:
         ours = {"CONTROLLER_PORT": str(port), "WORKER_BASE_PORT": str(_free_port()), "LOGDIR": logs, "SESSION": SESSION}
         ours |= {"POLICY_MODEL_NAME": args.LM, "VALUE_MODEL_NAME": args.RM}
-        environment = os.environ | ours | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        environment = os.environ | ours | variables | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
         def script(name: str) -> int:
             return subprocess.run(["sh", str(folder / name)], cwd=ROOT, env=environment, stdout=sys.stderr).returncode

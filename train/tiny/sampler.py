@@ -18,7 +18,7 @@ from reason.llm_service.workers.transformers_engine import Engine
 class Sampler:
     """Samples whole continuations from the model in `folder`, `rows` of them at a time."""
 
-    def __init__(self, folder: Path, max_tokens: int = 640, rows: int = 256) -> None:
+    def __init__(self, folder: Path, max_tokens: int = 640, rows: int = 1024) -> None:
         self.max_tokens, self.rows = max_tokens, rows
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=ATTENTION)

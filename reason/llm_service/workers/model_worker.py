@@ -65,7 +65,8 @@ class ModelWorker(Worker):
         free = torch.cuda.mem_get_info()[0] * 0.8 - cache if device == "cuda" else 4 * GIB
         kv_bytes = int(args.kv_cache_gib * GIB if args.kv_cache_gib else free)
         ends = end_tokens(self.model, tokenizer)
-        self.batcher = Engine(self.model, tokenizer, ends, args.max_num_seqs, kv_bytes, cache)
+        self.share = args.share_samples
+        self.batcher = Engine(self.model, tokenizer, ends, args.max_num_seqs, kv_bytes, cache, self.share)
 
     async def close(self) -> None:
         self.batcher.close()
@@ -87,7 +88,8 @@ class ModelWorker(Worker):
 
     def details(self) -> dict[str, Any]:
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return {"context_length": self.context_len, "dtype": dtype, "version": transformers.__version__}
+        own = {"context_length": self.context_len, "dtype": dtype, "version": transformers.__version__}
+        return own | {"share_samples": self.share}
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -98,7 +100,10 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"],
                         help="default: float32 on a CPU, bfloat16 on a GPU")  # fmt: skip
     parser.add_argument("--max-model-len", type=int, help="context; default: the model's")
-    parser.add_argument("--max-num-seqs", type=int, default=256, help="samples in a forward pass")
+    parser.add_argument("--max-num-seqs", type=int, default=1024, help="samples under way; default %(default)s")
+    parser.add_argument("--share-samples", action=argparse.BooleanOptionalAction, default=True,
+                        help="compute once what samples of a request have in common; default: yes; the samples are the "
+                        "same either way")  # fmt: skip
     parser.add_argument("--kv-cache-gib", type=float,
                         help="memory for keys and values of samples under way; default: 4, on a GPU 0.8 of what is "
                         "free, the cache aside")  # fmt: skip

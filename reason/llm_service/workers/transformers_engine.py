@@ -1,9 +1,10 @@
-"""Continuous batching over a transformers model: one thread, one row a sample, one token a row and forward pass.
+"""Continuous batching over a transformers model: one thread, one token a row and forward pass.
 
-Of a request's prompt, all but the last token, what the cache does not know is computed once; its samples start as
-copies of that row, with the last prompt token as their first input. Finished rows make room for waiting samples after
-every pass, and what they computed goes into the cache. Book-keeping is one array operation for all rows, so Python
-runs per sample only when a sample starts, ends or may hold a stop text.
+Of a request's prompt, all but the last token, what the cache does not know is computed once, into one row, with the
+last prompt token as its first input. The request's samples share that row until they draw different tokens (`Rows`).
+Finished samples make room for waiting ones after every pass, and what was computed for them goes into the cache.
+Book-keeping is one array operation for all samples, so Python runs per sample only when a sample starts, ends, parts
+from others or may hold a stop text.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from reason.llm_service.workers.generation import Generated, GenerateRequest, cu
 from reason.llm_service.workers.jobs import Job, Started
 from reason.llm_service.workers.packed_linear import pack_linears
 from reason.llm_service.workers.prompt_cache import PromptCache
+from reason.llm_service.workers.rows import Rows
 from reason.llm_service.workers.sampling import draw, uniforms
 from reason.llm_service.workers.slots import CHUNK, Block, Slots, round_up
 
 PREFILL_TOKENS = 1024  # of one prefill pass; a longer prompt has one of its own
 ROWS_PER_THREAD = 4  # on a CPU, fewer rows of a product take another kernel, whose sums differ in the last bit
-BLOCK = 32  # neighbouring rows that are attended together, up to the longest of them; the longest rows come first
+BLOCK = 32  # rows that are attended together on a CPU, see `Rows`
 END, MAYBE = 1, 2  # what a sampled token may mean: the sample ends; a stop text may be complete
 MAX_STOP_TABLES = 64
 
@@ -43,39 +45,43 @@ class Engine:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         end_ids: set[int],
-        max_rows: int,
+        max_samples: int,
         kv_bytes: int,
         cache_bytes: int = 0,
+        share: bool = True,
     ) -> None:
-        """`kv_bytes`: for keys and values of samples under way; `cache_bytes`: for those kept for later prompts."""
+        """`kv_bytes`: for keys and values of samples under way; `cache_bytes`: for those kept for later prompts.
+
+        `share`: compute once what samples of a request have in common; the same samples come of it.
+        """
         self.model, self.tokenizer, self.end_ids = model, tokenizer, end_ids
-        self.max_rows, self.kv_bytes = max_rows, kv_bytes
+        self.max_samples, self.kv_bytes, self.share = max_samples, kv_bytes, share
         self.device = model.device
         pack_linears(model)
-        self.block = BLOCK if model.device.type == "cpu" else max_rows  # a GPU waits for its longest row anyway
         self.multiple = ROWS_PER_THREAD * torch.get_num_threads() if model.device.type == "cpu" else 1
         self.slots = Slots(model.config.get_text_config(), model.dtype, model.device)
+        number = round_up(max_samples, self.multiple)
+        block = BLOCK if model.device.type == "cpu" else number  # a GPU waits for its longest row anyway
+        self.rows = Rows(self.slots, number, block)
         self.cache = PromptCache(self.slots, cache_bytes)
         self.vocabulary = model.config.get_text_config().vocab_size
         self.inbox: deque[Job] = deque()
         self.wake = threading.Condition()
         self.closing = self.swept = False
         self.waiting: deque[Job] = deque()
-        self.active = 0  # rows in use: the first ones of every array below
-        self.jobs: list[tuple[Job, int]] = []  # job and index of its sample, a row
-        rows = round_up(max_rows, self.multiple)
-        self.token = np.zeros(rows, np.int64)  # the next input
-        self.position = np.zeros(rows, np.int64)  # where it is written
-        self.count = np.zeros(rows, np.int64)  # tokens generated
-        self.limit = np.zeros(rows, np.int64)
-        self.length = np.zeros(rows, np.int64)  # most tokens that the row can hold
-        self.seed = np.zeros(rows, np.uint64)
-        self.logprob = np.zeros(rows, np.float64)
-        self.temperature = np.zeros(rows, np.float32)
-        self.top_p = np.ones(rows, np.float32)
-        self.top_k = np.zeros(rows, np.int64)
-        self.table = np.zeros(rows, np.int64)  # row of `meanings`
-        self.output = np.zeros((rows, 0), np.int64)
+        self.active = 0  # samples under way: the first ones of every array below
+        self.jobs: list[tuple[Job, int]] = []  # job and index of the sample in it
+        self.token = np.zeros(max_samples, np.int64)  # the last one drawn
+        self.count = np.zeros(max_samples, np.int64)  # tokens generated
+        self.limit = np.zeros(max_samples, np.int64)
+        self.length = np.zeros(max_samples, np.int64)  # most tokens that its row can hold
+        self.seed = np.zeros(max_samples, np.uint64)
+        self.logprob = np.zeros(max_samples, np.float64)
+        self.temperature = np.zeros(max_samples, np.float32)
+        self.top_p = np.ones(max_samples, np.float32)
+        self.top_k = np.zeros(max_samples, np.int64)
+        self.table = np.zeros(max_samples, np.int64)  # row of `meanings`
+        self.output = np.zeros((max_samples, 0), np.int64)
         self.meanings = np.zeros((0, self.vocabulary), np.uint8)
         self.tables: dict[tuple, int] = {}
         self.pieces: list[str] | None = None
@@ -83,7 +89,7 @@ class Engine:
         self.thread.start()
 
     async def generate(self, request: GenerateRequest) -> list[Generated]:
-        """One sample for each seed. Raises WorkerError; when cancelled, its rows are freed."""
+        """One sample for each seed. Raises WorkerError; when cancelled, its samples end."""
         job = self._submit(request, None)
         try:
             results = await job.future
@@ -149,35 +155,35 @@ class Engine:
                 self.waiting.clear()
                 self.jobs.clear()
                 self.active = 0
-                self.slots.clear()
+                self.rows.clear()
                 self.cache.clear()  # the error may have come between entering tokens and their keys
                 if self.closing:
                     return
 
     def _sweep(self) -> None:
-        """Free the rows of requests that nobody waits for."""
+        """End the samples of requests that nobody waits for."""
         if not self.swept:
             return
         self.swept = False
         self.waiting = deque(job for job in self.waiting if not job.aborted)
-        for row in range(self.active - 1, -1, -1):
-            if self.jobs[row][0].aborted:
-                self._free(row)
+        for sample in range(self.active - 1, -1, -1):
+            if self.jobs[sample][0].aborted:
+                self._drop(sample)
 
     def _admit(self) -> None:
-        """Start waiting samples, first come first served, while rows and memory last."""
+        """Start waiting samples, first come first served, while memory lasts for a row of each."""
         picked: list[tuple[Job, int]] = []
-        rows, longest = self.active, int(self.length[: self.active].max(initial=0))
-        while self.waiting and rows < self.max_rows:
+        samples, longest = self.active, int(self.length[: self.active].max(initial=0))
+        while self.waiting and samples < self.max_samples:
             job = self.waiting[0]
             longest = max(longest, job.length)
             fitting = self.kv_bytes // (self.slots.bytes_per_token * round_up(longest, CHUNK))
-            room = min(max(fitting, 1), self.max_rows) - rows
+            room = min(max(fitting, 1), self.max_samples) - samples
             if room <= 0:
                 break
             number = min(room, len(job.results) - job.started)
             picked.append((job, number))
-            rows += number
+            samples += number
             job.started += number
             if job.started < len(job.results):
                 break
@@ -189,7 +195,7 @@ class Engine:
 
     def _prefill(self, started: Sequence[Started]) -> None:
         """Fill the new rows with their prompts, all but the last token: from the cache, the rest computed."""
-        self.slots.reserve(self.active, int(self.position[: self.active].max()) + 1)
+        self.slots.reserve(self.rows.active, self.rows.longest() + 1)
         todo: list[Started] = []
         tokens = 0
         for one in started:
@@ -245,21 +251,22 @@ class Engine:
             blocks=blocks,
         )
 
-    def _start(self, job: Job, rows: slice) -> Started:
-        """Fill in the book-keeping of new rows of a job."""
-        request, number = job.request, rows.stop - rows.start
+    def _start(self, job: Job, samples: slice) -> Started:
+        """Fill in the book-keeping of new samples of a job, and open their rows."""
+        request, number = job.request, samples.stop - samples.start
         first = job.started - number
         self.jobs.extend((job, first + i) for i in range(number))
-        self.seed[rows] = np.array(request.seeds[first : first + number], np.uint64)
-        self.token[rows] = request.prompt_ids[-1]
-        self.position[rows] = len(request.prompt_ids) - 1
-        self.limit[rows], self.length[rows] = request.max_tokens, job.length
-        self.count[rows] = self.logprob[rows] = 0
-        self.temperature[rows], self.top_p[rows] = request.temperature, request.top_p
-        self.top_k[rows] = request.top_k
-        self.table[rows] = self._meanings(request)
-        self.active = rows.stop
-        return Started(job, rows, request.prompt_ids[:-1], first == 0)
+        self.seed[samples] = np.array(request.seeds[first : first + number], np.uint64)
+        self.limit[samples], self.length[samples] = request.max_tokens, job.length
+        self.count[samples] = self.logprob[samples] = 0
+        self.temperature[samples], self.top_p[samples] = request.temperature, request.top_p
+        self.top_k[samples] = request.top_k
+        self.table[samples] = self._meanings(request)
+        self.active = samples.stop
+        *prompt, last = request.prompt_ids
+        parts = [samples] if self.share else [slice(i, i + 1) for i in range(samples.start, samples.stop)]
+        rows = [self.rows.open(part, last, len(prompt)) for part in parts]
+        return Started(job, slice(rows[0], rows[-1] + 1), prompt, first == 0)
 
     def _meanings(self, request: GenerateRequest) -> int:
         """The row of `meanings` for the stop texts and tokens of a request."""
@@ -289,89 +296,74 @@ class Engine:
         return [i for i, piece in enumerate(self.pieces) if not last.isdisjoint(piece)]
 
     def _step(self) -> None:
-        """One token for every row."""
-        active = self.active
-        rows = round_up(active, self.multiple)  # the further ones compute nothing that anybody reads
-        self.position[active:rows] = self.token[active:rows] = 0
-        self.slots.reserve(rows, int(self.position[:active].max()) + 1)
-        inputs = self.token[:rows], np.arange(rows), self.position[:rows]
-        logits = self._forward(self.model, *inputs, self._blocks(rows)).logits[:active, -1]
-        uniform = uniforms(self.seed[:active], self.count[:active].astype(np.uint64))
-        sampling = (torch.from_numpy(x[:active]).to(self.device) for x in (self.temperature, self.top_p, self.top_k))
+        """One token for every sample."""
+        live, rows = slice(0, self.active), self.rows.active
+        logits = self._forward(self.model, *self.rows.inputs(round_up(rows, self.multiple))).logits[:rows, -1]
+        logits = logits[torch.from_numpy(self.rows.of[live]).to(self.device)]
+        uniform = uniforms(self.seed[live], self.count[live].astype(np.uint64))
+        sampling = (torch.from_numpy(x[live]).to(self.device) for x in (self.temperature, self.top_p, self.top_k))
         tokens, logprobs = draw(logits.float(), *sampling, torch.from_numpy(uniform).to(self.device))
         self._tell_logprobs(logits)
         self._record(tokens.cpu().numpy(), logprobs.cpu().numpy())
 
     def _tell_logprobs(self, logits: torch.Tensor) -> None:
-        """Note what rows at their first token were asked of logits [active, vocabulary]."""
+        """Note what samples at their first token were asked of logits [samples, vocabulary]."""
         first = np.flatnonzero(self.count[: self.active] == 0)
-        for row in (row for row in first if self.jobs[row][0].request.logprobs_of):
-            job, index = self.jobs[row]
-            job.told[index] = tuple(logits[row].float().log_softmax(-1)[list(job.request.logprobs_of)].tolist())
-
-    def _blocks(self, rows: int) -> list[Block]:
-        """The blocks of the first `rows` rows, a token each."""
-        ends = [(first, min(first + self.block, rows)) for first in range(0, rows, self.block)]
-        return [Block(first, end, round_up(int(self.position[first:end].max()) + 1, CHUNK)) for first, end in ends]
+        for sample in (sample for sample in first if self.jobs[sample][0].request.logprobs_of):
+            job, index = self.jobs[sample]
+            job.told[index] = tuple(logits[sample].float().log_softmax(-1)[list(job.request.logprobs_of)].tolist())
 
     def _record(self, tokens: np.ndarray, logprobs: np.ndarray) -> None:
-        """Append the drawn tokens and settle the samples that are finished."""
+        """Append the drawn tokens [samples] and settle the samples that are finished."""
         live = slice(0, self.active)
         if self.count[live].max() >= self.output.shape[1]:
             self.output = np.pad(self.output, ((0, 0), (0, max(64, self.output.shape[1]))))
         self.output[np.arange(self.active), self.count[live]] = tokens
         self.token[live] = tokens
-        self.position[live] += 1
         self.count[live] += 1
         self.logprob[live] += logprobs
+        self.rows.written()
         meaning = self.meanings[self.table[live], tokens]
         broken = ~np.isfinite(logprobs)
         ready = (meaning != 0) | (self.count[live] >= self.limit[live]) | broken
-        for row in np.flatnonzero(ready)[::-1]:  # from the last: a freed row is replaced by the last one
-            job, index = self.jobs[row]
-            ids, stopped = self.output[row, : self.count[row]].tolist(), meaning[row] == END
-            if broken[row]:
+        for sample in np.flatnonzero(ready)[::-1]:  # from the last: the last one takes the number of one that ends
+            job, index = self.jobs[sample]
+            row = int(self.rows.of[sample])
+            ids, stopped = self.output[sample, : self.count[sample]].tolist(), meaning[sample] == END
+            if broken[sample]:
                 message = "the model computed a number that is not finite (NaN or infinity)"
                 job.settle(WorkerError(message, "NonFinite", ErrorCode.INTERNAL_ERROR))
                 self.slots.keys[:, row] = self.slots.values[:, row] = 0  # a NaN would survive under the mask
                 self.swept = True
-            elif meaning[row] == MAYBE:
+            elif meaning[sample] == MAYBE:
                 text = decode_continuation(self.tokenizer, job.request.prompt_ids, ids)
                 stopped = cut_at_stop(text, job.request.stop, True) is not None
-                if not stopped and self.count[row] < self.limit[row]:
+                if not stopped and self.count[sample] < self.limit[sample]:
                     continue
             if not job.aborted:
                 reason = "stop" if stopped else "length"
-                job.results[index] = (ids, float(self.logprob[row]), reason, bool(meaning[row] == END))
+                job.results[index] = (ids, float(self.logprob[sample]), reason, bool(meaning[sample] == END))
                 self.cache.store(job.request.prompt_ids + ids[:-1], row)  # the last token was not computed
                 job.missing -= 1
                 if job.missing == 0:
                     job.settle()
-            self._free(row)
-        for row in range(self.active):
-            job, _ = self.jobs[row]
+            self._drop(sample)
+        for sample in range(self.active):
+            job, _ = self.jobs[sample]
             if job.watcher is not None:
-                ids = self.output[row, : self.count[row]].tolist()
+                ids = self.output[sample, : self.count[sample]].tolist()
                 job.tell(job.watcher.put_nowait, ids)
+        self.rows.go_on(self.token[: self.active])
 
-    def _free(self, row: int) -> None:
-        """Give up a row: the longest row of the next block takes its place, and so on; the last row goes last."""
+    def _drop(self, sample: int) -> None:
+        """End a sample; the last one takes its number."""
         last = self.active - 1
-        while (behind := (row // self.block + 1) * self.block) <= last:
-            longest = behind + int(self.position[behind : min(behind + self.block, self.active)].argmax())
-            self._move(longest, row)
-            row = longest
-        if row != last:
-            self._move(last, row)
+        for array in (
+            self.token, self.count, self.limit, self.length, self.seed, self.logprob, self.temperature, self.top_p,
+            self.top_k, self.table, self.output,
+        ):  # fmt: skip
+            array[sample] = array[last]
+        self.jobs[sample] = self.jobs[last]
         self.jobs.pop()
         self.active = last
-
-    def _move(self, source: int, target: int) -> None:
-        """Let a row go on in another one."""
-        self.slots.copy(source, slice(target, target + 1), slice(0, int(self.position[source])))
-        for array in (
-            self.token, self.position, self.count, self.limit, self.length, self.seed, self.logprob,
-            self.temperature, self.top_p, self.top_k, self.table, self.output,
-        ):  # fmt: skip
-            array[target] = array[source]
-        self.jobs[target] = self.jobs[source]
+        self.rows.leave(sample, last)

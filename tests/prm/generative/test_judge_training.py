@@ -152,7 +152,7 @@ def test_scores_are_the_models_p_yes(trained: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(trained)
     plain = AutoModelForCausalLM.from_pretrained(trained, dtype=torch.float32).eval()
     served = AutoModelForCausalLM.from_pretrained(trained, dtype=torch.float32, attn_implementation=ATTENTION).eval()
-    engine = Engine(served, tokenizer, {tokenizer.eos_token_id}, max_rows=16, kv_bytes=2**28)
+    engine = Engine(served, tokenizer, {tokenizer.eos_token_id}, max_samples=16, kv_bytes=2**28)
     card = cards.find(str(trained), "lm")
     assert isinstance(card, PRMCard)
     assert card.head == "generative", "its folder holds the judge's card"
@@ -199,7 +199,7 @@ async def test_a_model_that_was_not_trained_gives_no_verdict(policy: Path) -> No
     with torch.no_grad():
         served.get_output_embeddings().weight[tokenizer.convert_tokens_to_ids(["Yes", "No"])] = 0
         served.get_output_embeddings().weight[tokenizer.convert_tokens_to_ids("7")] *= 50
-    engine = Engine(served, tokenizer, {tokenizer.eos_token_id}, max_rows=16, kv_bytes=2**28)
+    engine = Engine(served, tokenizer, {tokenizer.eos_token_id}, max_samples=16, kv_bytes=2**28)
     questions, refused = [f"{i} + {i * i}" for i in range(8)], 0
     try:
         for question in questions:

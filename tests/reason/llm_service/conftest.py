@@ -30,6 +30,6 @@ def engine(policy: Path, tokenizer: PreTrainedTokenizerBase) -> Iterator[Engine]
     """The engine with 128 rows, in float32, on one thread: the model is too small for more."""
     torch.set_num_threads(1)
     model = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32, attn_implementation=ATTENTION).eval()
-    engine = Engine(model, tokenizer, {tokenizer.eos_token_id}, max_rows=128, kv_bytes=2**30)
+    engine = Engine(model, tokenizer, {tokenizer.eos_token_id}, max_samples=128, kv_bytes=2**30)
     yield engine
     engine.close()

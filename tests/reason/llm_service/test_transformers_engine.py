@@ -51,11 +51,34 @@ async def test_a_sample_does_not_depend_on_its_batch(engine: Engine) -> None:
 
 async def test_more_samples_than_rows_are_the_same_samples(engine: Engine) -> None:
     request = requested(engine, prompt="1 + 2\n", seeds=list(range(300)), max_new_tokens=12)
-    few = Engine(engine.model, engine.tokenizer, engine.end_ids, max_rows=16, kv_bytes=2**20)
+    few = Engine(engine.model, engine.tokenizer, engine.end_ids, max_samples=16, kv_bytes=2**20)
     try:
         assert await few.generate(request) == await engine.generate(request)
     finally:
         few.close()
+
+
+async def test_samples_that_share_rows_are_the_same_samples_and_cost_fewer_rows(engine: Engine, monkeypatch) -> None:
+    """Requests of many samples, of which some part at once, some late and some never."""
+    rows: dict[bool, int] = {}
+    found: dict[bool, list] = {}
+    for share in (True, False):
+        other = Engine(engine.model, engine.tokenizer, engine.end_ids, 128, 2**30, share=share)
+        forward = other._forward
+        passed: list[int] = []
+        monkeypatch.setattr(other, "_forward", lambda *a, f=forward, p=passed: (p.append(len(a[1])), f(*a))[1])
+        requests = [
+            requested(other, prompt=prompt, seeds=list(range(16)), max_new_tokens=30, stop=["7"], temperature=t)
+            for prompt, t in zip(PROMPTS, (0, 0.05, 0.3, 1, 1.5) * 4)
+        ]
+        try:
+            found[share] = await asyncio.gather(*map(other.generate, requests))
+        finally:
+            other.close()
+        rows[share] = sum(passed)
+        assert other.rows.active == 0
+    assert found[True] == found[False]
+    assert rows[True] < 0.7 * rows[False]
 
 
 async def test_tokens_and_logprobs_are_the_models(engine: Engine, policy) -> None:
