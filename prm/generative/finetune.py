@@ -60,6 +60,8 @@ def train(args: argparse.Namespace) -> None:
         raise BadInput("--test_data_path is for judges that answer at once; test this one with prm/evaluate.py --RM")
     if args.deepspeed and args.lora:
         raise BadInput("--deepspeed cannot merge an adapter into the model that is served: leave out --lora")
+    if args.deepspeed and args.test_data_path and '"stage": 3' in args.deepspeed.read_text(encoding="utf-8"):
+        raise BadInput("ZeRO-3 divides the weights that a test needs whole: use stage 2, or leave out --test_data_path")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     args.dtype = args.dtype or ("bf16" if device == "cuda" else "fp32")
     args.batch_tokens = args.batch_tokens or BATCH_TOKENS[device]

@@ -74,8 +74,10 @@ def with_template(card: PRMCard, tokenizer: Any) -> PRMCard:
     return replace(card, chat_template=tokenizer.chat_template)
 
 
-def read_rows(paths: Sequence[Path], skips: Skips) -> list[tuple[str, Row]]:
-    """The rows of make_data.py with their places. Raises DataError: unreadable, a bad row, no row."""
+def read_rows(
+    paths: Sequence[Path], skips: Skips, made_by: str = "prm/generative/make_data.py"
+) -> list[tuple[str, Row]]:
+    """Prompts and completions with their places. Raises DataError: unreadable, a bad row, no row."""
     found: list[tuple[str, Row]] = []
     for path in paths:
         for line, row in rows(path):
@@ -84,7 +86,7 @@ def read_rows(paths: Sequence[Path], skips: Skips) -> list[tuple[str, Row]]:
                     raise row
                 texts = {name: field(row, name, str) for name in ("prompt", "completion")}
             except BadRow as error:
-                skips.add(place(path, line), f"{error} (rows of prm/generative/make_data.py are needed)")
+                skips.add(place(path, line), f"{error} (rows of {made_by} are needed)")
             else:
                 found.append((place(path, line), Row(**texts, label=-1, id="")))
     if not found:
@@ -158,8 +160,8 @@ class JudgeEvaluation:
             layouts += steps
         return cls(kept, layouts, stand_in(card), batch_tokens)
 
-    def measure(self, trainee: Trainee, accelerator: Any, alone: bool = False) -> dict[str, float]:
-        """AUC, F1 and so on; every process does all of the work."""
+    def measure(self, trainee: Trainee, accelerator: Any, engine: Any = None) -> dict[str, float]:
+        """AUC, F1 and so on; every process does all of the work, with the weights whole."""
         scorer = Scorer(trainee.margins.bare, trainee.tokenizer, self.card, self.batch_tokens)
         scores = iter(scorer.run(self.layouts).all_scores())
         return figures(Scored("test data", list(self.cases), [[next(scores)[0] for _ in c.steps] for c in self.cases]))

@@ -211,9 +211,14 @@ class Scorer:
         counts = [len(layout.positions) for layout in layouts]
         rows = torch.arange(len(layouts)).repeat_interleave(torch.tensor(counts)).to(device)
         positions = torch.tensor([p for layout in layouts for p in layout.positions], device=device)
-        hidden = self.model.base_model(input_ids=ids.to(device), use_cache=False).last_hidden_state
-        scores = self.head(hidden[rows, positions]).cpu()
+        scores = self._read(ids.to(device), rows, positions).cpu()
         return [chunk.tolist() for chunk in scores.split(counts)]
+
+    def _read(self, ids: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Scores [n] where they stand in ids [rows, length]."""
+        assert self.head is not None
+        hidden = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        return self.head(hidden[rows, positions])
 
     def keep_prefixes(self, memory: int) -> None:
         """Keep keys and values of what was scored, in at most `memory` bytes; for a model whose weights stay.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from accelerate.utils import gather_object
 
 from data.preprocess.common import RIGHT, WRONG
@@ -17,6 +18,16 @@ from prm.scoring.scorer import Scorer
 from prm.training.model import Trainee
 
 METRICS = ("auc", "f1")  # a better model is greater in these; they may choose the best checkpoint
+
+
+class TraineeScorer(Scorer):
+    """Scores by one forward call of all that is trained: ZeRO-3 has a process's weights whole only within it."""
+
+    margins: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+    def _read(self, ids: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        margins = self.margins(ids, rows, positions)
+        return margins.sigmoid() if self.head.sigmoid else margins
 
 
 @dataclass
@@ -44,10 +55,14 @@ class Evaluation:
                 raise DataError(f"the test data have no step labelled {name}, so there is no AUC: give others")
         return cls(kept, layouts, batch_tokens)
 
-    def measure(self, trainee: Trainee, accelerator: Any, alone: bool = False) -> dict[str, float]:
-        """The figures, the same on all processes, which share the work; with `alone` each does all of it."""
-        scorer = Scorer(trainee.margins.bare, trainee.tokenizer, trainee.card, self.batch_tokens)
-        world, rank = (1, 0) if alone else (accelerator.num_processes, accelerator.process_index)
+    def measure(self, trainee: Trainee, accelerator: Any, engine: Any = None) -> dict[str, float]:
+        """The figures, the same on all processes, which share the work.
+
+        `engine`: DeepSpeed's around the trainee's margins; then each process does all of the work.
+        """
+        scorer = TraineeScorer(trainee.margins.bare, trainee.tokenizer, trainee.card, self.batch_tokens)
+        scorer.margins = engine or trainee.margins
+        world, rank = (1, 0) if engine else (accelerator.num_processes, accelerator.process_index)
         own = scorer.run(self.layouts[rank::world]).all_scores()
         parts = [own] if world == 1 else gather_object([own])
         scores: list[list[float]] = [[]] * len(self.cases)

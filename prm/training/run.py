@@ -179,7 +179,7 @@ def training_arguments(args: argparse.Namespace, device: str, tests: bool) -> An
     if tests:
         every |= {"eval_strategy": every["save_strategy"], "eval_steps": args.save_steps}
         every |= {"load_best_model_at_end": True, "metric_for_best_model": args.metric_for_best_model}
-    return TrainingArguments(
+    options = TrainingArguments(
         output_dir=str(args.output_dir),
         num_train_epochs=args.num_train_epochs,
         learning_rate=args.learning_rate,
@@ -202,6 +202,11 @@ def training_arguments(args: argparse.Namespace, device: str, tests: bool) -> An
         greater_is_better=True if tests else None,
         **every,
     )
+    if args.deepspeed and options.world_size > 1:
+        import deepspeed
+
+        deepspeed.init_distributed()  # ZeRO-3 divides the weights as they are loaded, and must know among how many
+    return options
 
 
 def describe(plan: Any, trainee: Any, solutions: int, skips: Any) -> None:

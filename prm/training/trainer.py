@@ -22,7 +22,7 @@ from prm.training import model as models
 from prm.training.evaluation import Evaluation
 from prm.training.losses import losses
 from prm.training.model import Trainee
-from prm.training.plan import Plan, Update
+from prm.training.plan import Pass, Plan, Update
 
 
 class TrainingError(RuntimeError):
@@ -69,7 +69,7 @@ class PrmTrainer(Trainer):
             with contextlib.nullcontext() if last or self.is_deepspeed_enabled else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
                     margins = model(one.input_ids, one.rows, one.positions)
-                each = losses(margins, one.targets, self.task.loss, self.trainee.head.sigmoid)
+                each = self.losses(margins, one)
                 loss = (each * one.weights).sum() * (self.args.world_size / num_items_in_batch)
                 kwargs = {"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}
                 self.accelerator.backward(loss, **kwargs)
@@ -80,11 +80,16 @@ class PrmTrainer(Trainer):
             raise TrainingError(f"the loss of {place} is {total.item()}: lower --learning_rate")
         return total
 
+    def losses(self, margins: torch.Tensor, one: Pass) -> torch.Tensor:
+        """[steps], of one forward pass, without their weights."""
+        return losses(margins, one.targets, self.task.loss, self.trainee.head.sigmoid)
+
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
         """AUC, F1 and so on of the test data; see `Evaluation`."""
         assert self.task.evaluation is not None
         self.trainee.margins.eval()
-        found = self.task.evaluation.measure(self.trainee, self.accelerator, alone=self.is_deepspeed_enabled)
+        engine = self.model_wrapped if self.is_deepspeed_enabled else None
+        found = self.task.evaluation.measure(self.trainee, self.accelerator, engine)
         self.trainee.margins.train()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(metrics)
