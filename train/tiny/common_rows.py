@@ -1,8 +1,7 @@
 """Rows of `label_steps` in the common format of data/preprocess: `python -m train.tiny.common_rows IN.jsonl OUT.jsonl`.
 
 The Monte Carlo labels and values of the steps that were decided; those behind have none, but for the last step of a
-solution, which is graded: it is wrong unless its label says that it is right. `--oracle` writes `prefix_ok` in their
-place, for tests and for the PRM that is the ceiling.
+solution, which is graded: it is wrong unless its label says that it is right.
 """
 
 from __future__ import annotations
@@ -16,11 +15,9 @@ from typing import Any
 from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution
 
 
-def solution(row: Mapping[str, Any], oracle: bool) -> Solution:
+def solution(row: Mapping[str, Any]) -> Solution:
     """One row."""
     steps = [step.strip() for step in row["steps"]]
-    if oracle:
-        return Solution(row["question"], steps, list(row["prefix_ok"]), source="oracle", id=row["id"])
     missing = len(steps) - len(row["labels"])
     labels = row["labels"] + [UNKNOWN] * missing
     values = [c / k for c, k in zip(row["c"], row["k"], strict=True)] + [None] * missing
@@ -32,11 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--oracle", action="store_true")
     args = parser.parse_args()
     with args.source.open(encoding="utf-8") as source, args.out.open("w", encoding="utf-8") as out:
         for line in source:
-            out.write(solution(json.loads(line), args.oracle).to_json() + "\n")
+            out.write(solution(json.loads(line)).to_json() + "\n")
 
 
 if __name__ == "__main__":

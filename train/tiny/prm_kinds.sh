@@ -41,7 +41,7 @@ stop() { sh reason/llm_service/stop_service.sh; }
 
 mkdir -p "$OUT/results"
 [ -f "$OUT/labels.jsonl" ] || "$PYTHON" -m train.tiny.common_rows "$WORK/labels.jsonl" "$OUT/labels.jsonl"
-[ -f "$OUT/oracle.jsonl" ] || "$PYTHON" -m train.tiny.common_rows --oracle "$WORK/labels.jsonl" "$OUT/oracle.jsonl"
+[ -f "$OUT/oracle.jsonl" ] || "$PYTHON" -m train.tiny.oracle_labels "$OUT/labels.jsonl" "$OUT/oracle.jsonl"
 
 for kind in $KINDS; do
     case $kind in oracle) labels=hard data=$OUT/oracle.jsonl ;; *) labels=$kind data=$OUT/labels.jsonl ;; esac
