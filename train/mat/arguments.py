@@ -9,6 +9,8 @@ from reason.evaluation.arguments import BadInput, OneLineParser, fraction, posit
 
 ALGORITHMS = ("APPO", "TPPO", "GRPO", "RLOO")
 GROUPED = {"GRPO", "RLOO"}
+ROLLOUT_ENGINES = ("transformers", "vllm", "served")
+GPU_MEMORY = 0.4
 CRITIC_ONLY = ("critic", "critic_lr", "gamma", "gae_lambda", "token_lambda", "value_clip", "value_loss_coef")
 
 
@@ -22,11 +24,12 @@ def parser() -> argparse.ArgumentParser:
       "oracle; with --controller_addr the name of a served one")  # fmt: skip
     g("--prm_card", metavar="NAME", help="its card, where its folder or name does not tell")
     g("--prm_base_model", metavar="PATH", help="of a PRM that is an adapter")
-    g("--controller_addr", metavar="URL", help="controller of a served PRM")
+    g("--controller_addr", metavar="URL", help="controller of a served PRM and of served rollouts")
     g("--critic", choices=("own", "shared"), help="APPO, TPPO: a copy of the policy, or a head on the policy's hidden "
       "states; default: own, with --lora_r shared")  # fmt: skip
     g("--lora_r", type=positive, metavar="R", help="train an adapter of this rank; default: all weights")
     g("--lora_alpha", type=positive, default=32, help="default %(default)s")
+    g("--quantize", choices=("nf4",), help="the base under an adapter in 4 bits (QLoRA); on a GPU")
     g("--lora_modules", nargs="+", metavar="NAME", help="layers that get an adapter; default: all projections")
     g("--dtype", choices=("fp32", "bf16"), help="of the arithmetic; weights that learn are fp32 either way; default: "
       "fp32 on a CPU, bf16 on a GPU")  # fmt: skip
@@ -62,6 +65,15 @@ def parser() -> argparse.ArgumentParser:
     g("--top_k", type=int, default=-1, help="default %(default)s (off)")
     g("--max_new_tokens", type=positive, help="of a solution; default: the task's")
     g("--max_steps", type=positive, help="of a solution; default: the task's")
+    g("--rollout_engine", choices=ROLLOUT_ENGINES, default="transformers", help="transformers or vllm in this process; "
+      "served: LM workers that were started with --allow-weight-updates; default %(default)s")  # fmt: skip
+    g("--rollout_model", metavar="NAME", help="served: the policy's name at --controller_addr; weights go to all its "
+      "workers through the run's folder, which they must see under the same path")  # fmt: skip
+    g("--rollout_gpu_memory", type=fraction, metavar="SHARE", help="vllm: of the GPU's memory, beside the trainer's; "
+      f"default: {GPU_MEMORY}")  # fmt: skip
+    g("--overlap", action="store_true", help="sample for the next update while learning: from weights that are one "
+      "update old, for which solutions are weighted by min(pi_now / pi_sampled, --importance_cap) in the loss; pays "
+      "where sampling and learning do not share all their hardware; see runner/runner.py")  # fmt: skip
     g("--rows", type=positive, default=256, help="solutions in a forward pass of the sampler; default %(default)s")
 
     g = p.add_argument_group("algorithm").add_argument
@@ -108,8 +120,8 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def check(args: argparse.Namespace) -> None:
-    """Refuse what does not fit together; fill in what follows from the rest. Raises BadInput."""
+def check(args: argparse.Namespace, processes: int = 1) -> None:
+    """Refuse what does not fit together or does not divide; fill in what follows from the rest. Raises BadInput."""
     grouped = args.algorithm_name in GROUPED
     if grouped and args.group_size < 2:
         raise BadInput(f"{args.algorithm_name} compares the solutions of a question: --group_size must be at least 2")
@@ -119,6 +131,8 @@ def check(args: argparse.Namespace) -> None:
             f"--questions {args.questions} x --group_size {args.group_size} = {solutions} solutions do not divide into "
             f"--num_mini_batch {args.num_mini_batch}"
         )
+    if args.questions % processes:
+        raise BadInput(f"--questions {args.questions} do not divide into {processes} processes")
     if args.temperature <= 0:
         raise BadInput("--temperature must be above 0: greedy solutions of a question are all the same")
     if not 0 < args.top_p <= 1:
@@ -132,6 +146,11 @@ def check(args: argparse.Namespace) -> None:
         raise BadInput("--process_weight needs a PRM: give --prm_name_or_path")
     _check_algorithm(args, grouped)
     _check_kl(args)
+    _check_rollouts(args)
+    if args.quantize:
+        if not args.lora_r:
+            raise BadInput("--quantize nf4 is for the base of an adapter, 4-bit weights cannot learn: give --lora_r")
+        _need("bitsandbytes", "--quantize nf4")
     if args.wandb:
         _need("wandb", "--wandb")
 
@@ -165,6 +184,21 @@ def _check_kl(args: argparse.Namespace) -> None:
         args.kl_estimator = "k3" if args.kl_in == "loss" else "k1"
     if (args.kl_in == "reward") != (args.kl_estimator == "k1"):
         raise BadInput("the KL is k1 in the reward, and k2 or k3 in the loss, where k1 has no gradient in expectation")
+
+
+def _check_rollouts(args: argparse.Namespace) -> None:
+    served, own = args.rollout_engine == "served", args.rollout_engine == "vllm"
+    if served and not (args.controller_addr and args.rollout_model):
+        raise BadInput("--rollout_engine served needs --controller_addr and --rollout_model")
+    if args.rollout_model and not served:
+        raise BadInput("--rollout_model is of --rollout_engine served")
+    if args.rollout_gpu_memory is not None and not own:
+        raise BadInput("--rollout_gpu_memory is of --rollout_engine vllm")
+    args.rollout_gpu_memory = args.rollout_gpu_memory or GPU_MEMORY
+    if own:
+        _need("vllm", "--rollout_engine vllm")
+    if args.overlap and not args.importance_cap:
+        raise BadInput("--overlap learns from solutions of older weights: --importance_cap must be above 0")
 
 
 def _need(package: str, flag: str) -> None:

@@ -1,5 +1,9 @@
 """Train a policy by reinforcement learning: `python -m train.mat.train_llm --model_name_or_path PATH ...`.
 
+On several devices: `torchrun --nproc_per_node=2 -m train.mat.train_llm ...`, which learns the same (processes.py). Each
+holds the whole model, its gradients and its optimizer. Of several machines the first one writes the run's folder, and
+all read models, data and, to resume, that folder. torchrun's own exit status is 1 for any failure.
+
 Exit status: 0; 1 when training had to stop (NaN, a PRM that fails), with the last checkpoint kept; 2 for bad input, one
 line on stderr; 130 on Ctrl-C.
 """
@@ -22,46 +26,57 @@ if __package__ in (None, ""):  # run as a file
 from reason.evaluation import records
 from reason.evaluation.arguments import BadInput
 from train.mat.arguments import check, parser
+from train.mat.processes import ALONE, Processes, gpu_of_process, started
 
 if TYPE_CHECKING:
     from envs.base_env import Problem, Task
     from reason.inference.base import RewardModel
+    from reason.inference.fastchat import FastChatLM
+    from train.mat.agents.policy import Policy
+    from train.mat.runner.generator import RolloutEngine
     from train.mat.runner.runner import Runner
 
 MAY_CHANGE = {  # of a run that is resumed
     "resume", "num_updates", "save_dir", "save_interval", "eval_interval", "wandb", "device", "token_budget", "rows",
-    "controller_addr", "experiment_name",
+    "controller_addr", "experiment_name", "rollout_model", "rollout_gpu_memory",
 }  # fmt: skip
 
 
-async def run(args: argparse.Namespace) -> int:
+async def run(args: argparse.Namespace, processes: Processes = ALONE) -> int:
     """One run from its arguments to its exit status. Raises the errors that `main` names."""
     from envs.base_env import load_task
     from train.mat.runner.data import load
     from train.mat.runner.log import RunLog
 
-    check(args)
-    task = load_task(args.task_name)
-    train, held_out = load(args, task)
-    config = manifest(args, train, held_out)
-    state = resumable(args, config)
-    async with reward_model(args, task) as rm:
-        folder = args.resume or new_folder(args)
-        runner = build(args, task, train, held_out, rm, folder)
-        if state is not None:
-            runner.restore(state)
-        folder.mkdir(parents=True, exist_ok=True)
-        records.write_json(folder / records.CONFIG, config)
-        lock = records.locked(folder)
-        print(f"Run folder: {folder}", flush=True)
-        log = RunLog(folder, args.num_updates, runner.done, config["arguments"], args.wandb)
-        try:
-            await runner.train(log)
-        finally:
-            log.close()
-            lock.close()
-            runner.collector.generator.close()
-            await runner.collector.grader.close()
+    async with contextlib.AsyncExitStack() as stack:
+        with processes.together():
+            check(args, processes.size)
+            device = take_device(args)
+            task = load_task(args.task_name)
+            train, held_out = load(args, task)
+            config = manifest(args, train, held_out) | {"processes": processes.size}
+            state = resumable(args, config, processes)
+            rm = await stack.enter_async_context(reward_model(args, task))
+            served = await stack.enter_async_context(rollout_workers(args))
+            folder = args.resume or new_folder(args)
+            runner = build(args, task, train, held_out, rm, served, folder, device, processes)
+            stack.push_async_callback(runner.collector.grader.close)
+            stack.callback(runner.collector.generator.close)
+            if state is not None:
+                runner.restore(state)
+            log = None
+            if processes.first:
+                folder.mkdir(parents=True, exist_ok=True)
+                records.write_json(folder / records.CONFIG, config)
+                stack.enter_context(records.locked(folder))
+                print(f"Run folder: {folder}", flush=True)
+                log = RunLog(folder, args.num_updates, runner.done, config["arguments"], args.wandb)
+                stack.callback(log.close)
+        if args.overlap:
+            runner.collector.processes = processes.apart()
+        await runner.train(log)
+    if log is None:
+        return 0
     first = next(row["eval_accuracy"] for row in log.rows if "eval_accuracy" in row)
     last = log.last.get("eval_accuracy", runner.best)
     print(f"Held-out accuracy on {len(held_out)} questions: {first:.3f} before, {last:.3f} at the end, "
@@ -71,7 +86,7 @@ async def run(args: argparse.Namespace) -> int:
 
 def build(
     args: argparse.Namespace, task: Task, train: list[Problem], held_out: list[Problem], rm: RewardModel | None,
-    folder: Path,
+    served: FastChatLM | None, folder: Path, device: str, processes: Processes,
 ) -> Runner:  # fmt: skip
     """Everything that a run is made of, at its beginning. Raises BadInput, CardError."""
     import torch
@@ -82,7 +97,6 @@ def build(
     from train.mat.models.critic import Critic
     from train.mat.models.reward import RewardOptions
     from train.mat.runner.collect import Collector
-    from train.mat.runner.generator import Generator
     from train.mat.runner.guards import Guards
     from train.mat.runner.runner import Runner, Schedule
     from train.mat.trainers import ALGORITHMS
@@ -90,15 +104,12 @@ def build(
     from train.mat.trainers.trainer import Trainer
 
     torch.manual_seed(args.seed)
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise BadInput("--device cuda: torch sees no GPU here")
     algorithm, tokens = ALGORITHMS[args.algorithm_name], args.max_new_tokens or task.max_new_tokens
     sampling = Sampling(args.temperature, args.top_p, args.top_k, tokens)
     lora = None
     if args.lora_r:
         modules = tuple(args.lora_modules) if args.lora_modules else LoraOptions.modules
-        lora = LoraOptions(args.lora_r, args.lora_alpha, modules)
+        lora = LoraOptions(args.lora_r, args.lora_alpha, modules, args.quantize == "nf4")
     policy = load(
         args.model_name_or_path, args.lm_card, sampling, device, args.dtype or ("fp32" if device == "cpu" else "bf16"),
         lora, args.kl_coef > 0, args.gradient_checkpointing, args.trust_remote_code,
@@ -132,21 +143,55 @@ def build(
         max_grad_norm=args.max_grad_norm,
     )
     budget = args.token_budget or (4096 if device == "cpu" else 32768)
-    trainer = Trainer(policy, critic, args.algorithm_name, options, optimizer, critic_optimizer, budget)
+    trainer = Trainer(policy, critic, args.algorithm_name, options, optimizer, critic_optimizer, budget, processes)
     rewards = RewardOptions(
         args.outcome_weight, args.process_weight, args.format_weight, args.length_weight,
         int(args.length_from * tokens), tokens, args.credit,
     )  # fmt: skip
+    engine = rollout_engine(args, policy, served, folder, processes)
     collector = Collector(
-        task, Draws(train, args.seed), policy, Generator(policy, args.rows), task.grader(), rm, rewards,
-        args.group_size, args.max_steps or task.max_depth, args.seed,
+        task, Draws(train, args.seed), policy, engine, task.grader(), rm, rewards, args.group_size,
+        args.max_steps or task.max_depth, args.seed, processes,
     )  # fmt: skip
-
     schedule = Schedule(
         args.num_updates, args.eval_interval, args.save_interval, args.questions,
         (args.lr, args.critic_lr) if critic else (args.lr,), args.warmup_updates, args.lr_schedule == "linear",
+        args.overlap,
     )  # fmt: skip
     return Runner(collector, trainer, held_out, schedule, folder, guards=Guards())
+
+
+def rollout_engine(
+    args: argparse.Namespace, policy: Policy, served: FastChatLM | None, folder: Path, processes: Processes
+) -> RolloutEngine:
+    """What solutions are sampled by; nothing is started yet."""
+    from train.mat.runner.generator import Generator
+    from train.mat.runner.served_generator import ServedGenerator
+    from train.mat.runner.vllm_generator import VLLMGenerator
+
+    if served is not None:
+        return ServedGenerator(policy, served, folder / "weights", processes.first)
+    if args.rollout_engine == "vllm":
+        path, memory = args.model_name_or_path, args.rollout_gpu_memory
+        return VLLMGenerator(policy, path, args.rows, memory, args.trust_remote_code)
+    return Generator(policy, args.rows, own_weights=args.overlap)
+
+
+def take_device(args: argparse.Namespace) -> str:
+    """cpu, or cuda, which is from now on this process's GPU. Raises BadInput where there is none for it."""
+    import torch
+
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            raise BadInput("--device cuda: torch sees no GPU here")
+        number, count = gpu_of_process(), torch.cuda.device_count()
+        if number >= count:
+            raise BadInput(f"each process needs a GPU of its own, but torch sees {count}: lower --nproc_per_node")
+        torch.cuda.set_device(number)
+    elif args.quantize:
+        raise BadInput("--quantize nf4 needs a GPU: leave it out on a CPU")
+    return device
 
 
 @contextlib.asynccontextmanager
@@ -178,6 +223,23 @@ async def reward_model(args: argparse.Namespace, task: Task) -> AsyncIterator[Re
             rm.close()
 
 
+@contextlib.asynccontextmanager
+async def rollout_workers(args: argparse.Namespace) -> AsyncIterator[FastChatLM | None]:
+    """The workers of --rollout_model, or None with another engine. Raises ServiceError."""
+    if args.rollout_engine != "served":
+        yield None
+        return
+    from reason.inference.base import ServiceError
+    from reason.inference.fastchat import Services
+
+    async with Services(args.controller_addr) as services:
+        served = await services.language_model(args.rollout_model)
+        if not served.details.get("weight_updates"):
+            raise ServiceError(f"the workers of {args.rollout_model!r} keep their weights: start them with "
+                               "--allow-weight-updates (LM_ARGS of the service scripts)")  # fmt: skip
+        yield served
+
+
 def _fitting(args: argparse.Namespace, rm: RewardModel) -> RewardModel:
     """Refuse a credit that makes no sense of the PRM's scores."""
     if args.credit == "min_form" and rm.card.meaning == "log_ratio":
@@ -193,7 +255,7 @@ def new_folder(args: argparse.Namespace) -> Path:
     return next(path for n in range(1000) if not (path := base / (f"{name}_{n}" if n else name)).exists())
 
 
-def resumable(args: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any] | None:
+def resumable(args: argparse.Namespace, config: dict[str, Any], processes: Processes) -> dict[str, Any] | None:
     """The checkpoint to go on from, None without one. Raises BadInput: no run there, or one of other arguments or data,
     RecordError: another process writes it."""
     from train.mat.runner import checkpoint
@@ -207,7 +269,8 @@ def resumable(args: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any
     difference = records.first_difference(old, config, free, ("arguments", "dataset"))
     if difference:
         raise BadInput(f"--resume {args.resume}: {difference}; give the run's own value, or start a new run")
-    records.locked(args.resume).close()
+    if processes.first:
+        records.locked(args.resume).close()
     return checkpoint.load_state(args.resume)
 
 
@@ -227,23 +290,26 @@ def manifest(args: argparse.Namespace, train: list[Problem], held_out: list[Prob
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
     args = parser().parse_args(arguments)
     from envs.base_env import TaskError
     from reason.inference.base import ModelError, ServiceError
     from reason.model_cards.card import CardError
     from train.mat.errors import TrainingError
 
-    try:
-        return asyncio.run(run(args))
-    except (BadInput, records.RecordError, TaskError, CardError, ServiceError) as error:
-        print(f"train_llm.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except (ModelError, TrainingError) as error:
-        print(f"train_llm.py: {error}; the checkpoints are kept, and --resume goes on from the last", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    with started() as processes:
+        who = "" if processes.size == 1 else f"process {processes.rank} "
+        logging.basicConfig(format=f"%(levelname)s {who}%(message)s", level=logging.WARNING)
+        try:
+            return asyncio.run(run(args, processes))
+        except (BadInput, records.RecordError, TaskError, CardError, ServiceError) as error:
+            message, status = " ".join(str(error).split()), 2
+        except (ModelError, TrainingError) as error:
+            message, status = f"{error}; the checkpoints are kept, and --resume goes on from the last", 1
+        except KeyboardInterrupt:
+            return 130
+        if processes.first:
+            print(f"train_llm.py: {message}", file=sys.stderr)
+        return status
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ RUN=$1
 WORK=${WORK:-runs/tiny}             # of make_models.sh
 OUT=${OUT:-$WORK/label_kinds}
 LM=${LM:-openr-tiny-policy}
-LIMIT=${LIMIT:-500}                 # questions of the train split
-BUDGET=${BUDGET:-200}               # rollouts a question of OmegaPRM, and uniform
+LIMIT=${LIMIT:-2000}                # questions of the train split; of many no solution is wrong, or none right
+BUDGET=${BUDGET:-200}               # rollouts a question at most
+UNIFORM_LIMIT=${UNIFORM_LIMIT:-900} # questions of uniform: so many that it spends the rollouts of OmegaPRM, see summary.json
 K=${K:-16}                          # rollouts a point
 SOLUTIONS=${SOLUTIONS:-8}           # a question that all_steps labels, whatever that costs
 EPOCHS=${EPOCHS:-4}
@@ -27,14 +28,15 @@ label() {
     shift
     [ ! -f "$OUT/$kind.jsonl" ] || return 0
     "$PYTHON" data/omegaprm/run_omegaprm.py --LM "$LM" --task_name arithmetic --limit "$LIMIT" --num_rollouts "$K" \
-        --temperature 1 --controller_addr "$CONTROLLER_ADDR" --output_dir "$OUT/$kind-run" "$@"
+        --temperature 1 --seed 1 --controller_addr "$CONTROLLER_ADDR" --output_dir "$OUT/$kind-run" "$@"
+    mkdir -p "$OUT/$kind-rows"
     "$PYTHON" data/preprocess/cli.py omegaprm "$OUT/$kind-run/math-aps-v2.jsonl" --output-dir "$OUT/$kind-rows" -s "$kind"
     mv "$OUT/$kind-rows"/*."$kind".jsonl "$OUT/$kind.jsonl"
 }
 
 mkdir -p "$OUT/results"
 label omegaprm --rollout_budget "$BUDGET"
-label uniform --method all_steps --rollout_budget "$BUDGET" --num_solutions "$BUDGET"
+label uniform --limit "$UNIFORM_LIMIT" --method all_steps --rollout_budget "$BUDGET" --num_solutions "$BUDGET"
 label all_steps --method all_steps --rollout_budget 100000 --num_solutions "$SOLUTIONS"
 [ -f "$OUT/oracle.jsonl" ] || "$PYTHON" -m train.tiny.oracle_labels "$OUT/all_steps.jsonl" "$OUT/oracle.jsonl"
 

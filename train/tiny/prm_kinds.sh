@@ -15,7 +15,7 @@ JUDGES=${JUDGES:-judge reasoning-judge}
 EPOCHS=${EPOCHS:-4}
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 export CONTROLLER_PORT="${CONTROLLER_PORT:-28797}" WORKER_BASE_PORT="${WORKER_BASE_PORT:-30110}"
-export SESSION="${SESSION:-openr-kinds}" LOGDIR="$OUT/logs" PYTHON
+export SESSION="${SESSION:-openr-kinds}" LOGDIR="${LOGDIR:-$OUT/logs}" PYTHON
 
 # train SCRIPT OUTPUT ARGUMENTS...
 train() {

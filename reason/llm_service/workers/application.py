@@ -100,6 +100,10 @@ def application(worker: Worker) -> FastAPI:
     async def value_inference(request: Request) -> Response:
         return await answer(request, worker.value_inference)
 
+    @app.post("/worker_update_weights")
+    async def update_weights(request: Request) -> Response:
+        return await answer(request, worker.update_weights)
+
     @app.post("/worker_generate_stream")
     async def generate_stream(request: Request) -> Response:
         try:

@@ -16,6 +16,7 @@ import logging
 import threading
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import requests
@@ -54,6 +55,7 @@ class Worker(base_model_worker.BaseModelWorker):
     """One served model. Subclasses set `engine` and override what their kind answers."""
 
     engine: ClassVar[str]  # "vllm" | "transformers" | "prm", told at /model_details
+    takes_weights = False  # whether /worker_update_weights is answered, see `update_weights`
 
     def __init__(self, args: argparse.Namespace, card: Card) -> None:
         base_model_worker.logger = logger  # otherwise the parent builds one that replaces stdout and stderr
@@ -92,6 +94,27 @@ class Worker(base_model_worker.BaseModelWorker):
     async def value_inference(self, params: Params) -> dict[str, Any]:
         """The reply to /worker_value_inference, without error_code."""
         raise WorkerError("this worker serves a language model: use /worker_generate", "WrongWorker")
+
+    async def take_weights(self, folder: Path) -> None:
+        """Load the safetensors files of a folder in place, once no sample is under way, and forget what was cached."""
+        raise NotImplementedError
+
+    async def update_weights(self, params: Params) -> dict[str, Any]:
+        """The reply to /worker_update_weights, without error_code. Raises WorkerError.
+
+        A trainer behind nothing but an address would change what all clients are served, so a worker does this only
+        where it was started for it.
+        """
+        if not self.takes_weights:
+            message = "this worker keeps its weights: start an LM worker with --allow-weight-updates"
+            raise WorkerError(message, "WeightUpdatesOff")
+        folder = params.get("folder")
+        if not isinstance(folder, str) or not Path(folder).is_absolute():
+            raise WorkerError("folder: the whole path of a folder is needed, on a disk that this worker reads too")
+        if not any(Path(folder).glob("*.safetensors")):
+            raise WorkerError(f"folder: {folder} has no *.safetensors file as this worker sees it: is the disk shared?")
+        await self.take_weights(Path(folder))
+        return {"folder": folder}
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text as the model reads it."""
@@ -145,7 +168,8 @@ class Worker(base_model_worker.BaseModelWorker):
     def model_details(self) -> dict[str, Any]:
         """The reply to /model_details."""
         card = cards.to_dict(self.card)
-        return {**self.details(), "engine": self.engine, "card": card, "card_sha": card_sha(card)}
+        own = {"engine": self.engine, "card": card, "card_sha": card_sha(card), "weight_updates": self.takes_weights}
+        return self.details() | own
 
 
 def card_sha(card: dict[str, Any]) -> str:

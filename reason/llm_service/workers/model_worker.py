@@ -7,7 +7,9 @@ Takes any attention-only causal LM, on a CPU or one GPU; concurrent requests sha
 from __future__ import annotations
 
 import argparse
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,9 +19,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from reason.llm_service.workers.base_worker import Params, StartError, Worker, with_template
 from reason.llm_service.workers.cache_memory import cache_argument, cache_bytes
 from reason.llm_service.workers.generation import encode_prompt, only_one, read_request, reply, stream_chunk
-from reason.llm_service.workers.process import common_arguments, loading, main
+from reason.llm_service.workers.process import common_arguments, loading, main, weights_argument
 from reason.llm_service.workers.slots import ATTENTION
 from reason.llm_service.workers.transformers_engine import Engine
+from reason.llm_service.workers.weights import load_weights, read_weights
 from reason.model_cards.card import Card
 
 GIB = 2**30
@@ -58,7 +61,7 @@ class ModelWorker(Worker):
             )
             self.model.to(device).eval()
         super().__init__(args, with_template(card, tokenizer))
-        self.tokenizer = tokenizer
+        self.tokenizer, self.takes_weights = tokenizer, args.allow_weight_updates
         config = self.model.config.get_text_config()
         self.context_len = min(context_length(config), args.max_model_len or config.max_position_embeddings)
         cache = cache_bytes(args)
@@ -82,6 +85,10 @@ class ModelWorker(Worker):
         async for sample in self.batcher.stream(request):
             done = sample if sample.finish_reason else None
             yield stream_chunk(request, sample.text, len(sample.token_ids), done)
+
+    async def take_weights(self, folder: Path) -> None:
+        weights = await asyncio.to_thread(read_weights, folder)
+        await self.batcher.change(lambda: load_weights(self.model, weights))
 
     def count_tokens(self, text: str) -> int:
         return len(encode_prompt(self.tokenizer, text))
@@ -107,6 +114,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--kv-cache-gib", type=float,
                         help="memory for keys and values of samples under way; default: 4, on a GPU 0.8 of what is "
                         "free, the cache aside")  # fmt: skip
+    weights_argument(parser)
     cache_argument(parser, "keys and values of finished samples, so that a prompt that goes on from one costs nothing")
     return parser
 

@@ -15,8 +15,13 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
+        self.shape = linear.weight.shape
+        self.pack(linear.weight.detach())
         self.bias = linear.bias
+
+    def pack(self, weight: torch.Tensor) -> None:
+        """Take a weight [outputs, inputs]."""
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., inputs] to [..., outputs]."""

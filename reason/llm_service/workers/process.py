@@ -43,6 +43,13 @@ def common_arguments(parser: argparse.ArgumentParser, concurrency: int, skip: tu
     add("--trust-remote-code", action="store_true", help="run code that the model's folder brings")
 
 
+def weights_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of workers that can take other weights while they serve."""
+    parser.add_argument("--allow-weight-updates", action="store_true", help="let whoever reaches this worker replace "
+                        "its weights by those in a folder: /worker_update_weights, for train/mat's --rollout_engine "
+                        "served; keep it off where others reach the port")  # fmt: skip
+
+
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket, made before the model loads so that a taken port is known at once. Raises StartError."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

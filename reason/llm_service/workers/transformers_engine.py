@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -66,6 +67,7 @@ class Engine:
         self.cache = PromptCache(self.slots, cache_bytes)
         self.vocabulary = model.config.get_text_config().vocab_size
         self.inbox: deque[Job] = deque()
+        self.changes: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self.wake = threading.Condition()
         self.closing = self.swept = False
         self.waiting: deque[Job] = deque()
@@ -111,6 +113,17 @@ class Engine:
         finally:
             self._abort(job)
 
+    async def change(self, act: Callable[[], None]) -> None:
+        """Run what changes the model, between requests: those under way end before, those that come wait for it.
+
+        What was computed by the model as it was is forgotten. Raises what `act` raises.
+        """
+        future: Future[None] = Future()
+        with self.wake:
+            self.changes.append((act, future))
+            self.wake.notify()
+        await asyncio.wrap_future(future)
+
     def close(self) -> None:
         """End the thread; requests under way fail."""
         with self.wake:
@@ -138,7 +151,7 @@ class Engine:
     def _run(self) -> None:
         while True:
             with self.wake:
-                while not (self.inbox or self.waiting or self.active or self.closing):
+                while not (self.inbox or self.waiting or self.active or self.changes or self.closing):
                     self.wake.wait()
                 self.waiting.extend(self.inbox)
                 self.inbox.clear()
@@ -149,6 +162,8 @@ class Engine:
                 self._admit()
                 if self.active:
                     self._step()
+                elif self.changes:
+                    self._change(*self.changes.popleft())
             except Exception as error:
                 for job in {*self.waiting, *(job for job, _ in self.jobs)}:
                     job.settle(error)
@@ -158,7 +173,20 @@ class Engine:
                 self.rows.clear()
                 self.cache.clear()  # the error may have come between entering tokens and their keys
                 if self.closing:
+                    for _, future in self.changes:
+                        future.set_exception(error)
                     return
+
+    def _change(self, act: Callable[[], None], future: Future[None]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        self.cache.clear()
+        try:
+            act()
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
 
     def _sweep(self) -> None:
         """End the samples of requests that nobody waits for."""
@@ -176,6 +204,8 @@ class Engine:
         samples, longest = self.active, int(self.length[: self.active].max(initial=0))
         while self.waiting and samples < self.max_samples:
             job = self.waiting[0]
+            if self.changes and not job.started:
+                break
             longest = max(longest, job.length)
             fitting = self.kv_bytes // (self.slots.bytes_per_token * round_up(longest, CHUNK))
             room = min(max(fitting, 1), self.max_samples) - samples

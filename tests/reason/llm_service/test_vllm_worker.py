@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
+import torch
 
 from reason.llm_service.workers.generation import decode_continuation
 from tests.fakes import ROOT, free_port, post
@@ -38,7 +39,7 @@ def worker(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         pytest.skip("vllm is not installed")
     log, port = tmp_path_factory.mktemp("vllm") / "worker.log", free_port()
     command = [sys.executable, "-m", "reason.llm_service.workers.vllm_worker", "--model-path", str(policy)]
-    command += ["--port", str(port), "--no-register", "--enforce-eager", "--dtype", "float32"]
+    command += ["--port", str(port), "--no-register", "--enforce-eager", "--dtype", "float32", "--allow-weight-updates"]
     command += ["--gpu-memory-utilization", "0.2"] if Path("/dev/nvidiactl").exists() else []
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output,
@@ -155,6 +156,35 @@ async def test_bad_requests_and_a_stream(worker) -> None:
     assert chunks[-1]["text"] == whole["text"][0]
     details = json.loads(post(f"{address}/model_details", {}))
     assert (details["engine"], details["dtype"], details["context_length"]) == ("vllm", "float32", 1024)
+
+
+async def test_other_weights_are_taken_in_place(worker, policy: Path, tokenizer, tmp_path: Path) -> None:
+    """Of a policy whose head is the embedding; samples under way end by the old ones, nothing cached outlives them."""
+    from transformers import AutoModelForCausalLM
+
+    address, _ = worker
+    model = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32)
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.05)
+    model.save_pretrained(tmp_path)
+    params = {"prompt": "12 + 30 * 4\n", "seeds": list(range(4)), "max_new_tokens": 24}
+    (before,) = await ask(address, params)
+    under_way = asyncio.ensure_future(ask(address, params))
+    await asyncio.sleep(0.5)
+    done = await asyncio.to_thread(post, f"{address}/worker_update_weights", {"folder": str(tmp_path)})
+    assert json.loads(done)["error_code"] == 0
+    assert (await under_way)[0]["token_ids"] == before["token_ids"]
+    (after,) = await ask(address, params)
+    prompt = tokenizer.encode(params["prompt"])
+    for ids, logprob in zip(after["token_ids"], after["cumulative_logprob"]):
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+        assert logits.gather(-1, torch.tensor(ids)[:, None]).sum().item() == pytest.approx(logprob, abs=1e-2)
+    assert json.loads(post(f"{address}/worker_update_weights", {"folder": str(policy)}))["error_code"] == 0
+    (again,) = await ask(address, params)
+    assert again["token_ids"] == before["token_ids"] != after["token_ids"]
 
 
 def test_no_engine_outlives_a_killed_worker(worker) -> None:

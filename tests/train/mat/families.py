@@ -12,13 +12,13 @@ from train.tiny.tokenizer import save_tokenizer
 CONFIGS = {"qwen2": Qwen2Config, "llama": LlamaConfig, "mistral": MistralConfig}
 
 
-def save_family(folder: Path, family: str, layers: int = 2, seed: int = 0) -> Path:
+def save_family(folder: Path, family: str, layers: int = 2, seed: int = 0, size: int = 32) -> Path:
     """A model whose weights are large enough for texts that vary, and that end now and then."""
     save_tokenizer(folder)
     (folder / "config.json").write_text('{"model_type": "qwen2"}')
     tokenizer = AutoTokenizer.from_pretrained(folder)
     config = CONFIGS[family](
-        vocab_size=288, hidden_size=32, intermediate_size=64, num_hidden_layers=layers, num_attention_heads=2,
+        vocab_size=288, hidden_size=size, intermediate_size=64, num_hidden_layers=layers, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=256, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
         pad_token_id=tokenizer.pad_token_id, tie_word_embeddings=False,
     )  # fmt: skip

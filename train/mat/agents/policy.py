@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,12 @@ TOLERANCE = 1e-2  # of log-probabilities by trunk and head against those of the 
 
 @dataclass(frozen=True)
 class LoraOptions:
-    """Of an adapter (Hu et al., 2022); the base stays as it is."""
+    """Of an adapter (Hu et al., 2022). The base stays as it is; with `nf4` in 4 bits (QLoRA; Dettmers et al., 2023)."""
 
     r: int = 16
     alpha: int = 32
     modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    nf4: bool = False
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Policy:
     autocast: bool = False  # bf16 arithmetic
     reference: Any = None  # a frozen copy, where the model has no adapter to switch off
     saved_dtype: torch.dtype = torch.float32
+    nf4: bool = False  # the base, under an adapter
     end_ids: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -122,23 +124,67 @@ class Policy:
         for name, weight in weights.items():
             own[name].copy_(weight)
 
-    def sampler(self, attention: str) -> Any:
-        """A model for sampling that shares this one's weights, in fp32; on a GPU with bf16 arithmetic a bf16 copy."""
-        shared = {id(p): p for p in self.causal.parameters()}
+    def sampler(self, attention: str, own: bool = False) -> Any:
+        """A model for sampling that shares this one's weights; with bf16 arithmetic a bf16 copy, unless of 4 bits.
+
+        With `own` it has those that learn for itself, as they are now.
+        """
+        shared = {id(p): p for p in self.causal.parameters() if not (own and p.requires_grad)}
         model = copy.deepcopy(self.causal, memo=dict(shared))
         model.config._attn_implementation = attention
-        if self.autocast:
+        if self.autocast and not self.nf4:
             model = copy.deepcopy(model).to(torch.bfloat16)
         return model.eval()
 
+    @property
+    def sampler_dtype(self) -> torch.dtype:
+        """Of an engine that computes as this policy does."""
+        return torch.bfloat16 if self.autocast else torch.float32
+
+    @torch.no_grad()
+    def plain_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """(name, weight in `sampler_dtype`) of the plain Hugging Face model, an adapter merged; tied weights once."""
+        for name, weight in self.causal.named_parameters():
+            if ".lora_" in name:
+                continue
+            module, _, kind = name.rpartition(".")
+            weight = self._unpacked(weight)
+            if module.endswith(".base_layer"):
+                module = module.removesuffix(".base_layer")
+                if kind == "weight":
+                    weight = weight.float() + self.causal.get_submodule(module).get_delta_weight("default").float()
+            yield f"{module}.{kind}", weight.detach().to(self.sampler_dtype)
+
+    def _unpacked(self, weight: Tensor) -> Tensor:
+        """The numbers that a weight of 4 bits stands for; any other weight as it is."""
+        if not self.nf4:
+            return weight
+        from bitsandbytes.functional import dequantize_4bit
+        from bitsandbytes.nn import Params4bit
+
+        return dequantize_4bit(weight.data, weight.quant_state) if isinstance(weight, Params4bit) else weight
+
     def save(self, folder: Path) -> None:
         """A plain Hugging Face model in its own dtype, an adapter merged, with its tokenizer and card."""
-        model = copy.deepcopy(self.model)
+        model = self._without_nf4() if self.nf4 else copy.deepcopy(self.model)
         if self.has_adapter:
             model = model.merge_and_unload()
         model.to(self.saved_dtype).save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         cards.save(self.card, folder)
+
+    def _without_nf4(self) -> Any:
+        """A copy whose base has the numbers that the 4 bits stand for: the policy that was trained."""
+        from bitsandbytes.nn import Linear4bit
+        from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+        base = type(self.causal).from_pretrained(self.causal.name_or_path, dtype=self.saved_dtype)
+        plain = get_peft_model(base, copy.deepcopy(self.model.peft_config["default"]))
+        set_peft_model_state_dict(plain, get_peft_model_state_dict(self.model))
+        for name, module in self.model.named_modules():
+            if isinstance(module, Linear4bit):
+                plain.get_submodule(name).weight.data.copy_(self._unpacked(module.weight))
+        return plain
 
 
 def load(
@@ -162,12 +208,14 @@ def load(
         raise BadInput(f"card {card.name!r} is a PRM's, but the policy needs one of kind lm")
     transformers.utils.logging.disable_progress_bar()  # the run has a bar of its own
     weights = torch.bfloat16 if dtype == "bf16" and lora else torch.float32
+    nf4 = lora is not None and lora.nf4
     attention = "eager" if device == "cpu" else "sdpa"  # on a CPU eager's backward pass is twice as fast
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
         model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=weights, attn_implementation=attention, trust_remote_code=trust_remote_code
-        )
+            path, dtype=weights, attn_implementation=attention, trust_remote_code=trust_remote_code,
+            quantization_config=_nf4(weights) if nf4 else None,
+        )  # fmt: skip
     except (OSError, ValueError) as error:
         raise BadInput(f"the policy {path} cannot be loaded: {' '.join(str(error).split())}") from None
     model.to(device)
@@ -185,7 +233,7 @@ def load(
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.train()
     saved = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code).dtype  # as it is on disk
-    return Policy(model, tokenizer, card, sampling, dtype == "bf16", frozen, saved or torch.float32)
+    return Policy(model, tokenizer, card, sampling, dtype == "bf16", frozen, saved or torch.float32, nf4)
 
 
 @torch.no_grad()
@@ -197,6 +245,15 @@ def _check_head(model: Any) -> None:
     apart = model.get_output_embeddings()(hidden).float().log_softmax(-1)
     if not torch.allclose(whole, apart, atol=TOLERANCE):
         raise BadInput(f"{type(model).__name__} changes its logits behind the output layer, which is not supported")
+
+
+def _nf4(dtype: torch.dtype) -> Any:
+    """4-bit normal floats with quantised constants, computed with in `dtype`."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
 
 
 def _with_adapter(model: Any, lora: LoraOptions) -> Any:

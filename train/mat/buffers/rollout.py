@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,3 +65,9 @@ class Rollout:
     def sum_by_step(self, of_tokens: Tensor) -> Tensor:
         """[steps], sums of a number [tokens] over the tokens of each step."""
         return of_tokens.new_zeros(len(self.steps)).index_add(0, self.step_of_token(), of_tokens)
+
+
+def restored(fields: dict[str, Any]) -> Rollout:
+    """The solution whose `dataclasses.asdict` went through a checkpoint."""
+    steps = [Step(**step) for step in fields["steps"]]
+    return Rollout(**(fields | {"problem": Problem(**fields["problem"]), "steps": steps}))

@@ -19,7 +19,9 @@ from train.mat.agents.policy import Policy
 from train.mat.buffers.rollout import Rollout
 from train.mat.buffers.steps import cut_steps
 from train.mat.models.reward import RewardOptions, reward, score
-from train.mat.runner.generator import Generator
+from train.mat.processes import ALONE, Processes
+from train.mat.runner.generator import RolloutEngine
+from train.mat.runner.verify import verify
 
 LOG = logging.getLogger(__name__)
 
@@ -31,22 +33,29 @@ class Collector:
     task: Task
     draws: Draws
     policy: Policy
-    generator: Generator
+    generator: RolloutEngine
     grader: Grader
     rm: RewardModel | None
     rewards: RewardOptions
     group_size: int
     max_steps: int
     seed: int
+    processes: Processes = ALONE
 
     async def collect(self, first: int, count: int) -> list[Rollout]:
         """`group_size` solutions of each of the draws `first` to `first + count`.
 
         A function of those numbers, the seed and the weights. Solutions whose answer the grader could not decide, or
-        that the PRM could not score, are left out and counted in the log. Raises ModelError.
+        that the PRM could not score, are left out and counted in the log. Raises ModelError, BadInput.
         """
-        problems = self.draws.take(first, count)
-        wanted = [(first + i, problem, self._prompt(problem)) for i, problem in enumerate(problems)]
+        with self.processes.together():
+            own = await self._collect(self.processes.share(range(first, first + count)))
+        return self.processes.union(own)
+
+    async def _collect(self, draws: Sequence[int]) -> list[Rollout]:
+        """The solutions of draws that follow each other."""
+        problems = self.draws.take(draws[0], len(draws))
+        wanted = [(draw, problem, self._prompt(problem)) for draw, problem in zip(draws, problems, strict=True)]
         found = await asyncio.gather(*(self._group(draw, problem, ids) for draw, problem, ids in wanted))
         played = [one for group in found for one in group]
         rollouts = [one for one in played if one is not None]
@@ -69,8 +78,15 @@ class Collector:
             answer = self.task.extract(sample.text)
             return answer is not None and (await self.grader.equal(problem.answer, answer)).equal is True
 
-        found = await asyncio.gather(*map(right, problems))
+        with self.processes.together():
+            own = await asyncio.gather(*map(right, self.processes.share(problems)))
+        found = self.processes.union(own)
         return sum(found) / len(found)
+
+    async def verify(self, problem: Problem) -> None:
+        """Raises TrainingError in all processes where an engine does not have the policy's weights."""
+        with self.processes.together():
+            await verify(self.policy, self.generator, problem, self._prompt(problem))
 
     def _prompt(self, problem: Problem) -> list[int]:
         ids = encode_prompt(self.policy.tokenizer, render(self.policy.card, self.task.prompt(problem)))

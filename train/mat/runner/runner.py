@@ -1,7 +1,19 @@
-"""The loop of policy training: collect solutions, learn from them, judge on held-out questions, keep checkpoints."""
+"""The loop of policy training: collect solutions, learn from them, judge on held-out questions, keep checkpoints.
+
+With `overlap` the solutions of update t + 1 are sampled while update t is learnt from, so by the weights before update
+t, which are one step behind those that learn from them. Each solution y counts min(pi_now(y) / pi_sampled(y), cap)
+times in the policy's loss (losses.importance_weights; Yao et al., 2025; as stale actors are corrected in IMPALA,
+Espeholt et al., 2018): without it the gradient would be that of the expected reward under the older policy; the cap
+bounds its variance, at the price of a bias for solutions that became more than `cap` times as likely. pi_now is the
+trainer's own log-probability before the update, pi_sampled is what the engine told, so that the differences of their
+arithmetic are corrected with it. The ratio that is clipped starts at 1 as ever: it is against pi_now. What is not
+corrected: solutions that were cut off at --max_steps, whose engine's log-probability is of more than is left of them,
+and the values of a critic.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -11,7 +23,7 @@ from pathlib import Path
 import torch
 
 from envs.base_env import Problem
-from train.mat.buffers.rollout import Rollout
+from train.mat.buffers.rollout import Rollout, restored
 from train.mat.errors import TrainingError
 from train.mat.runner.checkpoint import save_policy, save_state
 from train.mat.runner.collect import Collector
@@ -33,6 +45,7 @@ class Schedule:
     rates: tuple[float, ...]  # highest learning rate of each optimizer of the trainer
     warmup: int = 0  # updates until it is reached
     linear: bool = False  # whether it then falls to 0 in a straight line
+    overlap: bool = False  # sample for the next update while learning; the engine needs weights of its own
 
     def share(self, update: int) -> float:
         """Of the highest learning rate, at an update counted from 1."""
@@ -52,36 +65,74 @@ class Runner:
     done: int = 0  # updates
     best: float = -1.0  # held-out accuracy
     guards: Guards = field(default_factory=Guards)
+    ahead: list[Rollout] | None = None  # sampled already, for the next update
+    seconds: dict[str, float] = field(default_factory=dict)  # of the update: sampling, learning
 
-    async def train(self, log: RunLog) -> None:
-        """All updates that are left. Raises TrainingError, ModelError; checkpoints stay as they were."""
-        generator = self.collector.generator
-        generator.push()
+    async def train(self, log: RunLog | None) -> None:
+        """All updates that are left. Raises TrainingError, ModelError; checkpoints stay as they were.
+
+        The first process has the log.
+        """
+        await self._push()
         if self.done == 0:
-            log.write(0, await self._judge())
+            metrics = await self._judge()
+            if log is not None:
+                log.write(0, metrics)
         while self.done < self.schedule.updates:
             update, began = self.done + 1, time.monotonic()
-            rollouts = await self.collector.collect(self.done * self.schedule.questions, self.schedule.questions)
-            if not rollouts:
-                raise TrainingError(f"update {update}: no solution could be graded and scored, so there is no batch")
-            sampled = time.monotonic()
+            rollouts = self.ahead or await self._sample(update)
             self._set_rates(update)
-            metrics = summary(rollouts) | self.trainer.learn(rollouts, update)
-            generator.push()
-            self.done, learnt = update, time.monotonic()
+            metrics = summary(rollouts)
+            if self.schedule.overlap:
+                metrics |= await self._learn_and_sample(rollouts, update)
+            else:
+                metrics |= self._learn(rollouts, update)
+            await self._push()
+            self.done, took = update, time.monotonic() - began
             tokens = sum(len(one.token_ids) for one in rollouts)
-            metrics |= {
-                "seconds_sampling": sampled - began, "seconds_learning": learnt - sampled,
-                "tokens_per_s": tokens / (learnt - began), "samples_per_s": len(rollouts) / (learnt - began),
-            }  # fmt: skip
+            metrics |= self.seconds | {"tokens_per_s": tokens / took, "samples_per_s": len(rollouts) / took}
             last = update == self.schedule.updates
             if last or update % self.schedule.eval_every == 0:
                 metrics |= await self._judge()
-            for warning in self.guards.check(metrics):
-                LOG.warning("update %d: %s", update, warning)
-            log.write(update, metrics)
+            warnings = self.guards.check(metrics)
+            if log is not None:
+                for warning in warnings:
+                    LOG.warning("update %d: %s", update, warning)
+                log.write(update, metrics)
             if last or update % self.schedule.save_every == 0:
                 self.save()
+
+    async def _push(self) -> None:
+        """Give the engine the policy's weights and see that it has them. Raises TrainingError, BadInput, ModelError."""
+        with self.collector.processes.together():
+            self.collector.generator.push()
+        await self.collector.verify(self.held_out[0])
+
+    async def _sample(self, update: int) -> list[Rollout]:
+        began, questions = time.monotonic(), self.schedule.questions
+        rollouts = await self.collector.collect((update - 1) * questions, questions)
+        if not rollouts:
+            raise TrainingError(f"update {update}: no solution could be graded and scored, so there is no batch")
+        self.seconds["seconds_sampling"] = time.monotonic() - began
+        return rollouts
+
+    def _learn(self, rollouts: Sequence[Rollout], update: int) -> dict[str, float]:
+        began = time.monotonic()
+        metrics = self.trainer.learn(rollouts, update)
+        self.seconds["seconds_learning"] = time.monotonic() - began
+        return metrics
+
+    async def _learn_and_sample(self, rollouts: Sequence[Rollout], update: int) -> dict[str, float]:
+        """Learn in a thread while the next update's solutions are sampled. They are sampled behind the last update too:
+        a run that is given more updates then goes on as if it had had them from the beginning.
+        """
+        learning = asyncio.to_thread(self._learn, rollouts, update)
+        done = await asyncio.gather(learning, self._sample(update + 1), return_exceptions=True)
+        for one in done:
+            if isinstance(one, BaseException):
+                raise one
+        metrics, self.ahead = done
+        return metrics
 
     def _set_rates(self, update: int) -> None:
         for optimizer, rate in zip(self.trainer.optimizers, self.schedule.rates, strict=True):
@@ -94,12 +145,15 @@ class Runner:
         accuracy = await self.collector.accuracy(self.held_out)
         if accuracy > self.best:
             self.best = accuracy
-            save_policy(self.trainer.policy, self.folder / "best")
+            if self.trainer.processes.first:
+                save_policy(self.trainer.policy, self.folder / "best")
         return {"eval_accuracy": accuracy, "seconds_judging": time.monotonic() - began}
 
     def save(self) -> None:
-        """Checkpoint and policy of this moment."""
+        """Checkpoint and policy of this moment, by the first process: they are the same in all."""
         trainer = self.trainer
+        if not trainer.processes.first:
+            return
         state = {
             "done": self.done,
             "best": self.best,
@@ -108,6 +162,7 @@ class Runner:
             "optimizers": [o.state_dict() for o in trainer.optimizers],
             "random": torch.get_rng_state(),
             "guards": asdict(self.guards),
+            "ahead": None if self.ahead is None else [asdict(one) for one in self.ahead],
         }
         save_policy(trainer.policy, self.folder / "last")
         save_state(self.folder, self.done, state)
@@ -123,6 +178,7 @@ class Runner:
             optimizer.load_state_dict(saved)
         torch.set_rng_state(state["random"])
         self.guards = Guards(**state["guards"])
+        self.ahead = None if state["ahead"] is None else [restored(one) for one in state["ahead"]]
 
 
 def summary(rollouts: Sequence[Rollout]) -> dict[str, float]:

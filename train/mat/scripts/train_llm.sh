@@ -17,6 +17,7 @@ critic_lr=${critic_lr:-1e-4}             # APPO, TPPO
 num_updates=${num_updates:-60}
 questions=${questions:-32}               # of an update
 group_size=${group_size:-8}              # solutions of a question
+num_processes=${num_processes:-1}        # one a GPU; they share the questions of an update
 seed=${seed:-0}
 save_dir=${save_dir:-results}
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
@@ -27,7 +28,10 @@ PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo pyth
 [ -z "$prm_name_or_path" ] || set -- --prm_name_or_path "$prm_name_or_path" "$@"
 case $algorithm_name in APPO | TPPO) set -- --critic_lr "$critic_lr" "$@" ;; esac
 
-exec "$PYTHON" -m train.mat.train_llm \
+torchrun=
+[ "$num_processes" = 1 ] || torchrun="-m torch.distributed.run --standalone --nproc_per_node=$num_processes"
+
+exec "$PYTHON" $torchrun -m train.mat.train_llm \
     --task_name "$task_name" \
     --model_name_or_path "$model_name_or_path" \
     --algorithm_name "$algorithm_name" \

@@ -1,12 +1,13 @@
 """One update of policy and critic from a batch of solutions: the same for every algorithm.
 
 The loss of a mini-batch is a sum over units whose weights are settled before it is cut into forward passes, and the
-gradients of the passes are added up: the cut changes speed and memory and nothing else.
+gradients of the passes are added up, those of all processes: the cut changes speed and memory and nothing else.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from train.mat.buffers.batches import Pass, minibatches, passes
 from train.mat.buffers.rollout import Rollout
 from train.mat.errors import TrainingError
 from train.mat.models.critic import Critic
+from train.mat.processes import ALONE, Processes
 from train.mat.trainers import ALGORITHMS, kl, losses
 from train.mat.trainers.options import Options
 
@@ -34,11 +36,15 @@ class Means:
         self.sums[name] = self.sums.get(name, 0.0) + values.detach().float().sum().item()
         self.weights[name] = self.weights.get(name, 0.0) + values.numel()
 
-    def report(self) -> dict[str, float]:
-        """Name -> mean."""
-        found = {name: self.sums[name] / max(self.weights[name], 1) for name in self.sums}
+    def report(self, processes: Processes) -> dict[str, float]:
+        """Name -> mean over all processes."""
+        sums: Counter[str] = Counter()
+        weights: Counter[str] = Counter()
+        for of_one in processes.gather((self.sums, self.weights)):
+            sums.update(of_one[0])
+            weights.update(of_one[1])
         self.sums, self.weights = {}, {}
-        return found
+        return {name: total / max(weights[name], 1) for name, total in sums.items()}
 
 
 @dataclass
@@ -52,6 +58,7 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer | None
     token_budget: int  # padded tokens of a forward pass
+    processes: Processes = ALONE
     means: Means = field(default_factory=Means)
 
     @property
@@ -62,15 +69,18 @@ class Trainer:
     def learn(self, rollouts: Sequence[Rollout], update: int) -> dict[str, float]:
         """All epochs over one batch of solutions; returns means of what was measured. Raises TrainingError.
 
-        `update` names the batch in errors and seeds the mini-batches, so that a resumed run has the same ones.
+        `update` names the batch in errors and seeds the mini-batches, so that a resumed run has the same ones. Each
+        process is given all solutions.
         """
-        self.prepare(rollouts)
+        own = self.processes.share(rollouts)
+        self.prepare(own)
+        rollouts = self.processes.union(own)
         ALGORITHMS[self.algorithm].advantages(rollouts, self.options)
         for epoch in range(self.options.epochs):
             parts = minibatches(rollouts, self.options.minibatches, f"openr {update} {epoch}")
             for number, part in enumerate(parts):
                 self._step(part, f"update {update}, epoch {epoch}, mini-batch {number}")
-        return self.means.report()
+        return self.means.report(self.processes)
 
     @torch.no_grad()
     def prepare(self, rollouts: Sequence[Rollout]) -> None:
@@ -101,7 +111,7 @@ class Trainer:
             setattr(rollout, name, part)
 
     def _step(self, batch: Sequence[Rollout], where: str) -> None:
-        """One step of both optimizers."""
+        """One step of both optimizers, from the gradients of all processes."""
         options = self.options
         sizes = [len(one.advantages) for one in batch]
         weights = losses.unit_weights(sizes, options.aggregation, options.constant)
@@ -115,15 +125,17 @@ class Trainer:
         if not telling:
             return
         total = 0.0
-        for one in passes(telling, self.token_budget, self.policy.device):
+        for one in passes(self.processes.share(telling), self.token_budget, self.policy.device):
             loss = self._policy_loss(one, [share[id(r)] for r in one.rollouts], sum(lengths))
             if self.critic is not None:
                 loss = loss + options.value_loss_coef * self._value_loss(one) / values
             loss.backward()
             total += loss.item()
+        total = sum(self.processes.gather(total))
         self._check(total, "the loss", batch, where)
         for who, name in ((self.policy, "grad_norm"), (self.critic, "critic_grad_norm")):
             if who is not None:
+                self.processes.add_gradients(who.trainable())
                 norm = nn.utils.clip_grad_norm_(who.trainable(), self.options.max_grad_norm)
                 self._check(norm.item(), name, batch, where)
                 self.means.add(name, norm)

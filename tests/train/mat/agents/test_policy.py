@@ -122,6 +122,33 @@ def test_weights_go_through_a_checkpoint(tmp_path: Path) -> None:
         loaded(folder).restore(policy.weights())
 
 
+def test_a_policy_over_a_base_of_4_bits_samples_and_is_saved_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = pytest.importorskip("bitsandbytes.nn.modules")
+    monkeypatch.setattr(modules, "has_avx512bf16", lambda: False)  # which packs weights in a way of its own
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder, lora = save_family(tmp_path / "base", "qwen2"), LoraOptions(r=4, alpha=8, nf4=True)
+    policy = load(str(folder), None, Sampling(max_tokens=40), device, "fp32", lora, reference=True)
+    moved(policy)
+    many = sampled(policy)
+    assert max(gaps(policy, many)) < 1e-3
+    [one] = passes(many, 4096, policy.device)
+    logprobs = policy.logprobs(one)[0]
+    assert not torch.allclose(logprobs, policy.reference_logprobs(one), atol=1e-2)
+    logprobs.sum().backward()
+    assert all(weight.grad is not None and weight.dtype == torch.float32 for weight in policy.trainable())
+    policy.save(tmp_path / "saved")
+    plain = load(str(tmp_path / "saved"), None, policy.sampling, device, "fp32")
+    assert torch.allclose(plain.logprobs(one)[0], logprobs, atol=1e-3)
+    pushed = dict(policy.plain_weights())
+    assert all(torch.allclose(pushed.pop(name), p, atol=1e-4) for name, p in plain.causal.named_parameters())
+    assert not pushed
+    whole = load(str(folder), None, policy.sampling, device, "fp32", LORA)
+    whole.restore(policy.weights())
+    assert not torch.allclose(whole.logprobs(one)[0], logprobs, atol=1e-2)
+
+
 def test_gradient_checkpointing_changes_no_gradient(tmp_path: Path) -> None:
     folder, found = save_family(tmp_path, "qwen2"), []
     for checkpointing in (False, True):

@@ -79,9 +79,9 @@ def test_a_resumed_log_forgets_what_is_done_again(tmp_path: Path) -> None:
     assert rows[0]["loss"] is None
 
 
-def checked(*words: str):
+def checked(*words: str, processes: int = 1):
     args = parser().parse_args(["--model_name_or_path", "m", *words])
-    check(args)
+    check(args, processes)
     return args
 
 
@@ -103,12 +103,23 @@ def checked(*words: str):
         ("--supervision process --ratio sequence", "--ratio must be token or step"),
         ("--algorithm_name TPPO --lora_r 8 --critic own", "use --critic shared"),
         ("--dr_grpo --aggregation token", "--aggregation constant"),
+        ("--quantize nf4", "give --lora_r"),
+        ("--rollout_engine served", "needs --controller_addr and --rollout_model"),
+        ("--rollout_model policy", "is of --rollout_engine served"),
+        ("--rollout_gpu_memory 0.5", "is of --rollout_engine vllm"),
+        ("--overlap --importance_cap 0", "--importance_cap must be above 0"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(words: str, message: str) -> None:
     with pytest.raises(BadInput) as caught:
         checked(*words.split())
     assert message in str(caught.value)
+
+
+def test_questions_divide_into_the_processes() -> None:
+    assert checked("--questions", "6", processes=3).questions == 6
+    with pytest.raises(BadInput, match="--questions 6 do not divide into 4 processes"):
+        checked("--questions", "6", processes=4)
 
 
 def test_what_follows_is_filled_in() -> None:

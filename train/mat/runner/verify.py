@@ -1,0 +1,52 @@
+"""Does a rollout engine sample with the policy's weights? It is asked after each push, for a few tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import torch
+
+from envs.base_env import Problem
+from reason.inference.base import Sampling
+from train.mat.agents.policy import Policy
+from train.mat.buffers.batches import passes
+from train.mat.buffers.rollout import Rollout
+from train.mat.errors import TrainingError
+from train.mat.runner.generator import RolloutEngine
+
+SEEDS, TOKENS = range(4), 8
+EXACT, ROUNDED = 1e-3, 5e-2  # nats a token, where both compute in fp32 and where one of them rounds to 16 bits
+
+
+async def verify(policy: Policy, engine: RolloutEngine, problem: Problem, prompt_ids: list[int]) -> None:
+    """Compare the log-probabilities of some solutions' beginnings by the engine with the policy's own.
+
+    Every replica is asked. The whole distribution is, because where it is truncated rounding may decide about a token.
+    Raises TrainingError where they differ by more than rounding, ModelError.
+    """
+    whole = Sampling(max_tokens=TOKENS)
+    asked = (engine.generate(prompt_ids, list(SEEDS), whole) for _ in range(engine.replicas))
+    samples = [one for group in await asyncio.gather(*asked) for one in group]
+    rollouts = [
+        Rollout(problem, 0, prompt_ids, one.token_ids, [], True, 0.0, sampled_logprob=one.logprob) for one in samples
+    ]
+    allowed = EXACT if engine.dtype == policy.sampler_dtype == torch.float32 else ROUNDED
+    gap = gaps(replace(policy, sampling=whole), rollouts)
+    if not gap <= allowed:
+        raise TrainingError(
+            f"the rollout engine does not sample with the policy's weights: its log-probabilities differ by {gap:.2g} "
+            f"a token from the policy's own, where {allowed:g} is allowed; was a worker started again, or do two runs "
+            "push to it?"
+        )
+
+
+@torch.no_grad()
+def gaps(policy: Policy, rollouts: list[Rollout]) -> float:
+    """The largest difference of a solution's log-probability, by its tokens."""
+    found = []
+    for one in passes(rollouts, sum(rollout.length for rollout in rollouts), policy.device):
+        for rollout, part in zip(one.rollouts, one.split(policy.logprobs(one)[0]), strict=True):
+            assert rollout.sampled_logprob is not None
+            found.append(abs(part.sum().item() - rollout.sampled_logprob) / len(part))
+    return torch.tensor(found).max().item()  # NaN, where there is one
