@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     g("--overlap", action="store_true", help="sample for the next update while learning: from weights that are one "
       "update old, for which solutions are weighted by min(pi_now / pi_sampled, --importance_cap) in the loss; pays "
       "where sampling and learning do not share all their hardware; see runner/runner.py")  # fmt: skip
-    g("--rows", type=positive, default=256, help="solutions in a forward pass of the sampler; default %(default)s")
+    g("--rows", type=positive, default=1024, help="solutions under way in the sampler; default %(default)s")
 
     g = p.add_argument_group("algorithm").add_argument
     g("--algorithm_name", choices=ALGORITHMS, default="GRPO", help="default %(default)s")
