@@ -10,19 +10,20 @@ cd "$(dirname "$0")/../.."
 RUN=$1
 WORK=${WORK:-runs/tiny}             # of make_models.sh
 OUT=${OUT:-$WORK/kinds}
-KINDS=${KINDS:-hard soft orm ovm oracle}
-JUDGES=${JUDGES:-judge reasoning-judge}
+KINDS=${KINDS-hard soft orm ovm oracle}
+JUDGES=${JUDGES-judge reasoning-judge}
 EPOCHS=${EPOCHS:-4}
+JUDGE_EPOCHS=${JUDGE_EPOCHS:-2}    # a judge reads a solution once for each of its steps
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 export CONTROLLER_PORT="${CONTROLLER_PORT:-28797}" WORKER_BASE_PORT="${WORKER_BASE_PORT:-30110}"
-export SESSION="${SESSION:-openr-kinds}" LOGDIR="${LOGDIR:-$OUT/logs}" PYTHON
+export ENGINE="${ENGINE:-transformers}" SESSION="${SESSION:-openr-kinds}" LOGDIR="${LOGDIR:-$OUT/logs}" PYTHON
 
 # train SCRIPT OUTPUT ARGUMENTS...
 train() {
     script=$1 output=$2
     shift 2
-    [ -f "$output/model.safetensors" ] || "$PYTHON" "$script" --model_path "$WORK/prm-corrupted" --num_train_epochs \
-        "$EPOCHS" --learning_rate 5e-4 --weight_decay 0.05 --dtype bf16 --save_dtype bf16 --output_dir "$output" "$@"
+    [ -f "$output/model.safetensors" ] || "$PYTHON" "$script" --model_path "$WORK/prm-corrupted" --learning_rate 5e-4 \
+        --weight_decay 0.05 --dtype bf16 --save_dtype bf16 --output_dir "$output" "$@"
 }
 
 # judge NAME ARGUMENTS...: both benchmarks of one PRM
@@ -46,7 +47,7 @@ mkdir -p "$OUT/results"
 for kind in $KINDS; do
     case $kind in oracle) labels=hard data=$OUT/oracle.jsonl ;; *) labels=$kind data=$OUT/labels.jsonl ;; esac
     train prm/code/finetune.py "$OUT/$kind" --card openr-tiny-prm --full --labels "$labels" --train_data_path "$data" \
-        --total_batch_size 32
+        --num_train_epochs "$EPOCHS" --total_batch_size 32
     judge "$kind" --model_path "$OUT/$kind"
 done
 
@@ -61,7 +62,7 @@ for kind in $JUDGES; do
         [ -z "$writer" ] || stop
     fi
     train prm/generative/finetune.py "$OUT/$kind" --card "openr-tiny-$kind" --train_data_path "$rows" \
-        --total_batch_size 128
+        --num_train_epochs "$JUDGE_EPOCHS" --total_batch_size 128
     if [ ! -f "$OUT/results/$kind-best_of_n/result.json" ]; then
         serve "$OUT" "$kind" hard
         judge "$kind" --RM "$kind" --controller_addr "http://127.0.0.1:$CONTROLLER_PORT" || { stop; exit 1; }

@@ -230,6 +230,10 @@ class Engine:
         tokens = 0
         for one in started:
             one.known = self.cache.load(one.prompt, one.rows)
+            if self.cache.trie.capacity and any(in_common(one.prompt, x.prompt) > one.known + CHUNK for x in todo):
+                self._compute(todo)  # what this one can take over
+                todo, tokens = [], 0
+                one.known = self.cache.load(one.prompt, one.rows)
             if one.first:
                 one.job.reused = one.known
             fresh = len(one.prompt) - one.known
@@ -263,6 +267,7 @@ class Engine:
         self._forward(self.model.base_model, *arrays, blocks)
         for one in prompts:
             self.slots.copy(one.rows.start, slice(one.rows.start + 1, one.rows.stop), slice(one.known, len(one.prompt)))
+            self.cache.store(one.prompt, one.rows.start)
 
     def _forward(
         self, model: torch.nn.Module, ids: np.ndarray, rows: np.ndarray, positions: np.ndarray, blocks: Sequence[Block]
@@ -397,3 +402,8 @@ class Engine:
         self.jobs.pop()
         self.active = last
         self.rows.leave(sample, last)
+
+
+def in_common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two prompts begin with alike."""
+    return next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))

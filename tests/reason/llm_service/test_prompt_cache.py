@@ -60,6 +60,16 @@ async def test_samples_do_not_depend_on_the_cache(engine: Engine, cached: Engine
     assert cached.cache.slab.shape[0] == cached.cache.trie.capacity
 
 
+async def test_prompts_that_arrive_together_share_their_beginning(engine: Engine, cached: Engine) -> None:
+    """As a judge asks of all steps of a solution at once: the longest is computed, the others take over from it."""
+    whole = cached.tokenizer.encode("12 + 5 * 3\n" + "5 * 3 = 15; 12 + 15\n" * 12)
+    requests = [continued(cached, whole[:end] + whole[:1], seed=end) for end in range(60, len(whole), 25)]
+    samples = await asyncio.gather(*map(cached.generate, requests))
+    assert samples == await asyncio.gather(*map(engine.generate, requests))
+    fresh = [len(r.prompt_ids) - 1 - one.reused for r, (one,) in zip(requests, samples)]
+    assert sum(fresh) < len(whole) + 16 * len(requests)
+
+
 async def test_a_child_computes_its_parents_last_token_alone(cached: Engine) -> None:
     ids = cached.tokenizer.encode("12 + 5 * 3\n")
     (parent,) = await cached.generate(continued(cached, ids, seed=3))
