@@ -66,6 +66,7 @@ class DataOptions:
     shuffle_seed: int | None = None  # None keeps the dataset's order
     level: str | None = None
     seed: int = 0  # of generated tasks
+    path_flag: str = "--data_path"  # what the user gives a file with, for errors
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def rows(path: Path) -> Iterator[tuple[str, Row]]:
                 if line.strip():
                     yield f"{path}:{number}", _row(line, f"{path}:{number}")
     except OSError as error:
-        raise TaskError(f"cannot read {path}: {error.strerror}; give --data_path a readable JSONL file") from None
+        raise TaskError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise TaskError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from None
 

@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _benchmark(benchmarks, name: str, text: str, own_thresholds: bool = True, source: bool = False):
     """The `add_argument` of a new sub-command that has the shared options."""
-    p = benchmarks.add_parser(name, help=text, description=text, allow_abbrev=False)
+    p = benchmarks.add_parser(name, help=text, description=text)
     if source:
         one = p.add_mutually_exclusive_group(required=True)
         one.add_argument("--run", type=Path, metavar="RUN_DIR", help="samples of a run of evaluate.py")

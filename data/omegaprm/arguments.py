@@ -17,9 +17,7 @@ BOOL = {"type": str2bool, "metavar": "True|False"}
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Defaults of None come from --preset, the LM's card and the task, in this order."""
-    p = OneLineParser(
-        prog="run_omegaprm.py", description="Label solution steps by Monte Carlo rollouts.", allow_abbrev=False
-    )
+    p = OneLineParser(prog="run_omegaprm.py", description="Label solution steps by Monte Carlo rollouts.")
     a = p.add_argument
     a("--question_file", type=Path, metavar="FILE", help="JSONL, or a JSON list, with problem (or question) and "
       "final_answer (or answer); default: the task's own problems")  # fmt: skip

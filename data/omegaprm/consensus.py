@@ -151,10 +151,20 @@ def _prune(tree: Node, kept: set[int]) -> Node:
 
 
 async def filter_file(source: Path, output: Path, judge: Judge, num_worker: int) -> Counter[str]:
+    """Write `output`, whole or not at all. Returns counts. Raises TaskError, OSError."""
+    beside = output.with_suffix(".tmp")
+    try:
+        totals = await _filter(source, beside, judge, num_worker)
+        beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)
+    return totals
+
+
+async def _filter(source: Path, output: Path, judge: Judge, num_worker: int) -> Counter[str]:
     """Filter all lines, at most `num_worker` questions in flight, in the file's order. Returns counts."""
     totals, running = Counter[str](), deque[asyncio.Task[Record]]()
-    beside = output.with_suffix(".tmp")
-    with open(beside, "w", encoding="utf-8", errors="backslashreplace") as target:
+    with open(output, "w", encoding="utf-8", errors="backslashreplace") as target:
 
         async def take() -> None:
             try:
@@ -178,7 +188,6 @@ async def filter_file(source: Path, output: Path, judge: Judge, num_worker: int)
         finally:
             for task in running:
                 task.cancel()
-    beside.replace(output)
     return totals
 
 
@@ -215,7 +224,7 @@ async def run(args: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = OneLineParser(prog="consensus.py", description="Keep what labels and a judge agree on.", allow_abbrev=False)
+    p = OneLineParser(prog="consensus.py", description="Keep what labels and a judge agree on.")
     a = p.add_argument
     a("file", type=Path, metavar="FILE", help="tree lines of run_omegaprm.py")
     a("--output", type=Path, required=True, metavar="FILE")

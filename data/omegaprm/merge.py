@@ -89,7 +89,7 @@ def closing_line(totals: Record, output: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = OneLineParser(prog="merge.py", description="Merge the shards of a labelling run.", allow_abbrev=False)
+    p = OneLineParser(prog="merge.py", description="Merge the shards of a labelling run.")
     p.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="the shards' output folders")
     p.add_argument("--output", type=Path, required=True, metavar="FILE", help="a JSONL file")
     p.add_argument("--save_data_tree", type=str2bool, default=True, metavar="True|False", help="tree lines, else flat")

@@ -14,7 +14,8 @@ from envs.base_env import DataOptions, Problem, Task, TaskError
 def questions(args: argparse.Namespace, task: Task) -> list[Problem]:
     """All questions of the run, shards taken together. Raises TaskError."""
     if args.question_file is None:
-        return task.problems(DataOptions(split=args.split, limit=args.limit, level=args.level))
+        own = DataOptions(split=args.split, limit=args.limit, level=args.level, path_flag="--question_file")
+        return task.problems(own)
     problems, seen = list[Problem](), dict[str, str]()
     for index, (place, row) in enumerate(_rows(args.question_file)):
         problem = _problem(row, place, index)

@@ -20,7 +20,7 @@ from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG
 from data.preprocess.convert import Counts, Shape, convert
 from data.preprocess.formats import READERS
 from data.preprocess.options import Options
-from data.preprocess.rows import DataError
+from data.preprocess.rows import DataError, check_readable
 from reason.evaluation.arguments import OneLineParser
 
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
@@ -111,6 +111,8 @@ def options(args: argparse.Namespace) -> Options:
 def run(args: argparse.Namespace) -> Iterable[tuple[Path, Path, Counts]]:
     """Convert file after file. Raises DataError."""
     check(args)
+    for path in args.files:
+        check_readable(path)
     shape = Shape(args.openr, args.add_step_prefix, args.label_once, args.skip_bad_rows)
     for path in args.files:
         out = output(args, path)

@@ -44,6 +44,14 @@ def rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def check_readable(path: Path) -> None:
+    """Raises DataError for a file that cannot be opened."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def place(path: Path, line: int) -> str:
     """How errors name a row."""
     return f"{path}, line {line}"

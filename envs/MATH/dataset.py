@@ -18,8 +18,9 @@ def problems(options: DataOptions) -> list[Problem]:
     if options.data_path is not None:
         return _reported(jsonl.select(jsonl.load(options.data_path, _read), options))
     if options.split != "test":
-        raise TaskError(f"MATH has the split 'test', not {options.split!r}; give --data_path a JSONL file for another")
-    hub = _hub_rows()
+        advice = f"give {options.path_flag} a JSONL file for another"
+        raise TaskError(f"MATH has the split 'test', not {options.split!r}; {advice}")
+    hub = _hub_rows(options.path_flag)
     return _reported(jsonl.select([_read(row, f"{HUB_ID} row {i}", i) for i, row in enumerate(hub)], options))
 
 
@@ -32,9 +33,9 @@ def _reported(chosen: list[Problem]) -> list[Problem]:
     return chosen
 
 
-def _hub_rows() -> list[dict[str, Any]]:
+def _hub_rows(path_flag: str) -> list[dict[str, Any]]:
     """The hub's 500 rows; raises TaskError with one line when they cannot be had."""
-    advice = "give --data_path a JSONL file with the fields problem and answer"
+    advice = f"give {path_flag} a JSONL file with the fields problem and answer"
     try:
         from datasets import load_dataset  # heavy, and not needed for a local file
     except ImportError:

@@ -34,7 +34,9 @@ VERDICTS = {True: "equal", False: "not_equal", None: "undecided"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="python -m envs.grading", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m envs.grading", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     regrading = arguments[:1] == ["regrade"]
     if regrading:
         parser.prog += " regrade"

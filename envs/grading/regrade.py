@@ -26,7 +26,12 @@ class Change(NamedTuple):
 
 
 async def regrade(run_dir: Path, task_name: str | None) -> str:
-    """Extract and grade every solution in `run_dir`/record.jsonl again; returns the text to print. Changes no file."""
+    """Extract and grade every solution in `run_dir`/record.jsonl again; returns the text to print. Changes no file.
+
+    Raises TaskError.
+    """
+    if not run_dir.is_dir():
+        raise TaskError(f"there is no folder {run_dir}")
     task = load_task(task_name or _task_of(run_dir))
     grader = task.grader()
     before: Counter[str] = Counter()

@@ -23,7 +23,7 @@ from reason.evaluation.arguments import BadInput, OneLineParser, positive
 def parser() -> argparse.ArgumentParser:
     """The command line: that of prm/code without what is of discriminative PRMs alone."""
     p = OneLineParser(
-        prog="finetune.py", description=__doc__, allow_abbrev=False,
+        prog="finetune.py", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     a, path = p.add_argument, {"type": Path, "metavar": "PATH"}

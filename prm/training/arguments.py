@@ -20,9 +20,7 @@ TEST_FILE = "prm800k_test.json"
 
 def parser(prog: str, description: str, card: str | None, output_dir: str) -> argparse.ArgumentParser:
     """All options; `card` and `output_dir` are the defaults of the entry point."""
-    p = OneLineParser(
-        prog=prog, description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = OneLineParser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     a = p.add_argument_group("model").add_argument
     a("--model_path", required=True, metavar="PATH", help="folder or hub id of the base, or of an adapter over it")
     a("--card", default=card, metavar="NAME", help=f"of the PRM; default: {card or 'the one that lists the model'}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 SAMPLERS = {"best_of_n", "adaptive_best_of_n"}
 BEAMS = {"beam_search", "dvts", "lookahead"}
@@ -47,7 +47,10 @@ class BadInput(ValueError):
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """argparse for the project's commands: a mistake is one line and exit status 2."""
+    """argparse for the project's commands: flags in full, and a mistake is one line and exit status 2."""
+
+    def __init__(self, *args: Any, allow_abbrev: bool = False, **options: Any) -> None:
+        super().__init__(*args, allow_abbrev=allow_abbrev, **options)
 
     def error(self, message: str) -> NoReturn:
         """One line instead of the usage."""
@@ -56,9 +59,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Defaults of None are filled from the model's card and the task."""
-    p = OneLineParser(
-        prog="evaluate.py", description="Evaluate a search method over served models.", allow_abbrev=False
-    )
+    p = OneLineParser(prog="evaluate.py", description="Evaluate a search method over served models.")
     a = p.add_argument
     a("--LM", required=True, metavar="NAME", help="policy LM, by its name at the controller")
     a("--RM", metavar="NAME", help="reward model at the controller; oracle or oracle:noise=E for tasks with an oracle")

@@ -46,7 +46,7 @@ def means(finished: Sequence[Finished]) -> dict[str, float]:
 
 
 def closing_lines(method: str, where: str, finished: Sequence[Finished]) -> list[str]:
-    """The last lines of the console: folder, failures, OpenR's line."""
+    """The last lines of the console: folder, failures, cuts, OpenR's line."""
     failed = [f for f in finished if f.error is not None]
     lines = [f"Run folder: {where}"]
     if failed:
@@ -55,6 +55,11 @@ def closing_lines(method: str, where: str, finished: Sequence[Finished]) -> list
             f"{len(failed)} of {len(finished)} questions failed ({', '.join(f'{k} {n}' for k, n in kinds.items())}; "
             f"first: {failed[0].error['message'][:300]}); --resume_dir {where} tries them again"
         )
+    for what in ("seconds", "tokens"):
+        cut = sum(f.ledger.get(f"cut_by_{what}", 0) for f in finished)
+        if cut:
+            limit = f"--max_{what}_per_question"
+            lines.append(f"{cut} of {len(finished)} questions were cut by {limit} and voted with what they had")
     undecided = sum(f.undecided for f in finished)
     if undecided:
         lines.append(f"{undecided} answers could not be graded (verdict null in record.jsonl) and count as not right")

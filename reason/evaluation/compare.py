@@ -16,15 +16,17 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from reason.evaluation import records, stats
-from reason.evaluation.runs import Run, pool, read
+from reason.evaluation.closing import TOKENS
+from reason.evaluation.runs import Run, gaps, pool, read
 from reason.evaluation.shards import merge
 
 Row = dict[str, Any]
 COLUMNS = (  # title and key; a key that no row has is left out
     ("method", "method"), ("scorer", "scorer"), ("settings", "settings"), ("n", "questions"), ("accuracy", "headline"),
     ("majority", "majority_vote"), ("coverage", "coverage"), ("LM tok/q", "lm_tokens"), ("PRM tok/q", "prm_tokens"),
-    ("seconds", "seconds"), ("errors", "errors"),
+    ("seconds", "seconds"), ("errors", "errors"), ("folder", "folder"),
 )  # fmt: skip
+TITLES = {"accuracy": "headline", "majority": "majority_vote"}  # columns whose votes have another name
 
 
 def row(run: Run) -> Row:
@@ -41,7 +43,7 @@ def row(run: Run) -> Row:
         "errors": run.errors,
     }
     for name in next(iter(run.results.values()), {}):
-        if name != "total_completion_tokens":
+        if name != TOKENS:
             found[name] = list(stats.bootstrap([result[name] for result in run.results.values()]))
     return found
 
@@ -64,8 +66,8 @@ def difference(run: Run, vote: str, other: Run, other_vote: str) -> Row | None:
     if run.config["dataset"]["task"] != other.config["dataset"]["task"]:
         raise records.RecordError(f"{run.name} and {other.name} are of different tasks")
     for side, name in ((run, vote), (other, other_vote)):
-        if side.results and name not in next(iter(side.results.values())):
-            known = ", ".join(next(iter(side.results.values())))
+        if side.results and (name == TOKENS or name not in next(iter(side.results.values()))):
+            known = ", ".join(vote for vote in next(iter(side.results.values())) if vote != TOKENS)
             raise records.RecordError(f"{side.name} has no vote {name!r}; it has: {known}")
     shared = sorted(set(run.results) & set(other.results))
     if not shared:
@@ -106,17 +108,45 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def differences(runs: list[Run], against: list[str]) -> list[Row]:
-    """Every run's headline against each `RUN:vote`; an empty RUN is the run itself, a missing vote the headline."""
+def sides(runs: list[Run], against: list[str]) -> list[tuple[Run | None, str]]:
+    """(run, vote) of each `RUN:vote`; an empty RUN is None, every run itself, a missing vote the headline."""
     found = []
     for wanted in against:
-        name, _, vote = wanted.rpartition(":") if ":" in wanted else (wanted, "", "headline")
-        for run in runs:
-            other = run if not name else next((r for r in runs if _same(r, name)), None) or read(Path(name))
-            if other is run and vote in ("", "headline"):
-                continue
-            found.append(difference(run, "headline", other, vote or "headline"))
+        name, _, vote = wanted.rpartition(":") if ":" in wanted else (wanted, "", "")
+        other = (next((run for run in runs if _same(run, name)), None) or read(Path(name))) if name else None
+        found.append((other, TITLES.get(vote, vote) or "headline"))
+    return found
+
+
+def differences(runs: list[Run], others: list[tuple[Run | None, str]]) -> list[Row]:
+    """Every run's headline against each of the other sides."""
+    pairs = [(run, other or run, vote) for other, vote in others for run in runs]
+    found = [difference(run, "headline", *side) for run, *side in pairs if side != [run, "headline"]]
     return [row for row in found if row is not None]
+
+
+def short_names(runs: list[Run]) -> dict[str, str]:
+    """A run's name -> method, scorer and seed; the end of its folder too where two would be called the same."""
+    different = list({run.name: run for run in runs}.values())
+    texts, ends = [_described(run) for run in different], _ends([run.folders[0] for run in different])
+    return {
+        run.name: f"{text} {end}" if texts.count(text) > 1 else text
+        for run, text, end in zip(different, texts, ends, strict=True)
+    }
+
+
+def _described(run: Run) -> str:
+    seeds = f"{len(run.seeds)} seeds" if len(run.seeds) > 1 else f"seed {next(iter(run.seeds))}"
+    return " ".join(filter(None, [run.config["method"], run.config["RM"], seeds]))
+
+
+def _ends(paths: list[Path]) -> list[str]:
+    """The last parts of each path, as few as tell them apart."""
+    for length in range(1, max((len(path.parts) for path in paths), default=1)):
+        ends = [str(Path(*path.parts[-length:])) for path in paths]
+        if len(set(ends)) == len(ends):
+            return ends
+    return [str(path) for path in paths]
 
 
 def _same(run: Run, name: str) -> bool:
@@ -129,25 +159,35 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR")
     p.add_argument(
         "--against", action="append", default=[], metavar="RUN_DIR:VOTE",
-        help="paired difference of each run's headline to this; `:majority_vote` is each run's own; may be repeated",
+        help="paired difference of each run's headline to this; `:majority` is each run's own; may be repeated",
     )  # fmt: skip
     p.add_argument("--pool_seeds", action="store_true", help="average runs that differ in --seed alone")
     p.add_argument("--markdown", action="store_true", help="print Markdown tables")
     p.add_argument("--json", type=Path, metavar="FILE", help="also write rows and differences here")
     args = p.parse_args(arguments)
     try:
-        runs = merge([read(path) for path in args.runs])
-        runs = pool(runs) if args.pool_seeds else runs
-        rows, paired = [row(run) for run in runs], differences(runs, args.against)
+        whole = merge([read(path) for path in args.runs])
+        runs = pool(whole) if args.pool_seeds else whole
+        others = sides(runs, args.against)
+        rows, paired = [row(run) for run in runs], differences(runs, others)
     except records.RecordError as error:
         print(f"compare.py: {error}", file=sys.stderr)
         return 2
+    apart = [other for other, _ in others if other is not None and other not in runs]
+    for run in [*whole, *apart]:
+        for gap in gaps(run.name, run.config, run.questions, run.errors):
+            print(f"compare.py: {gap}", file=sys.stderr)
+    if len({(r["method"], r["scorer"], r["settings"]) for r in rows}) < len(rows):
+        for r, folder in zip(rows, _ends([run.folders[0] for run in runs])):
+            r["folder"] = folder
     print(table(rows, args.markdown))
+    names = short_names([*runs, *apart])
     for d in paired:
+        (name, _, vote), (other, _, other_vote) = (d[side].rpartition(":") for side in ("run", "against"))
         p_value = "" if d["mcnemar_p"] is None else f", McNemar p = {d['mcnemar_p']:.2g}"
         mean, low, high = (100 * value for value in d["difference"])
         figures = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] points, n = {d['questions']}{p_value}"
-        print(f"{d['run']} - {d['against']}: {figures}")
+        print(f"{names[name]}:{vote} - {names[other]}:{other_vote}: {figures}")
     if args.json:
         args.json.write_text(json.dumps({"rows": rows, "differences": paired}, indent=2) + "\n")
     return 0

@@ -1,12 +1,14 @@
 """Evaluate a search method on a task: `python reason/evaluation/evaluate.py --LM NAME --method best_of_n ...`.
 
-Exit status: 0, 1 when more questions failed than --allow_errors, 2 for bad input (one line on stderr), 130 on Ctrl-C.
+Exit status: 0, 1 when more questions failed than --allow_errors, 2 for bad input (one line on stderr), 130 on Ctrl-C,
+143 on SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from pathlib import Path
@@ -42,6 +44,9 @@ async def run(args: argparse.Namespace) -> int:
     from reason.evaluation.shards import part
     from reason.inference.fastchat import Services
 
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # as Ctrl-C does
     check(args)
     task = load_task(args.task_name)
     if args.is_few_shot and not task.few_shot:
@@ -177,6 +182,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
 
 
 def allow_many_connections() -> None:

@@ -19,7 +19,7 @@ if __package__ in (None, ""):
 from reason.evaluation import records, stats
 from reason.evaluation.arguments import OneLineParser, positive
 from reason.evaluation.compare import layout
-from reason.evaluation.runs import Run, budget_of, choices, pool, read
+from reason.evaluation.runs import Run, budget_of, choices, gaps, pool, read
 from reason.evaluation.shards import merge
 from reason.evaluation.subsample import subsample
 
@@ -100,15 +100,7 @@ def with_subsampled(runs: list[Run], budgets: list[int] | None) -> list[Run]:
 
 def notes_of(runs: list[Run], rows: list[Row]) -> list[str]:
     """What a reader of the table must know: runs that are not whole, other problems, what was not measured."""
-    notes = []
-    for run in runs:
-        planned, name = run.config["dataset"].get("questions", run.questions), f"{run.config['method']} in {run.name}"
-        if run.questions < planned:
-            notes.append(f"{name} has not ended: {run.questions} of {planned} questions.")
-        if run.errors:
-            notes.append(
-                f"{name}: {run.errors} questions failed and are in no accuracy; --resume_dir tries them again."
-            )
+    notes = [gap for run in runs for gap in gaps(run.name, run.config, run.questions, run.errors)]
     counts = Counter(run.config["dataset"].get("sha256") for run in runs)
     if len(counts) > 1:
         notes.append("The runs are not over the same problems, so their rows cannot be compared question by question.")

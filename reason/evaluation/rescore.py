@@ -19,6 +19,7 @@ from reason.evaluation import records
 from reason.evaluation.arguments import BadInput
 from reason.evaluation.closing import averages, closing_lines
 from reason.evaluation.evaluator import Setup, judge_solutions
+from reason.evaluation.runs import gaps
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution, split_steps
 from reason.inference.base import ModelError, RewardModel, ServiceError
@@ -63,6 +64,8 @@ async def rescore(run: Path, name: str, rm: RewardModel, save_dir: Path, num_wor
     if config["method"] != "best_of_n":
         raise BadInput(f"{run} is a run of {config['method']}; only the samples of best_of_n serve any scorer")
     rows, task = records.read_records(run), load_task(config["dataset"]["task"])
+    for gap in gaps(str(run), config, len(rows), sum(row["error"] is not None for row in rows)):
+        print(f"rescore.py: {gap}", file=sys.stderr)
     grader, places = task.grader(), asyncio.Semaphore(num_worker)
     setup = Setup(task, config["method"], None, rm, SearchOptions(), grader)  # type: ignore[arg-type]
     separator = config["cards"]["LM"]["step_separator"]

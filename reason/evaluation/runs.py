@@ -26,6 +26,7 @@ class Run:
     errors: int
     seconds: float  # of its client; of several clients, their sum
     folders: tuple[Path, ...]
+    seeds: frozenset[int | None]
 
 
 def read(path: Path) -> Run:
@@ -39,7 +40,17 @@ def read(path: Path) -> Run:
         ledger.add(Ledger(**row["ledger"]))
     results = {row["id"]: row["result"] for row in rows if row["error"] is None}
     seconds = max((row["elapsed"] for row in rows), default=0.0)
-    return Run(str(path), config, results, ledger, len(rows), len(rows) - len(results), seconds, (path,))
+    seeds = frozenset([config["gen_config"].get("seed")])
+    return Run(str(path), config, results, ledger, len(rows), len(rows) - len(results), seconds, (path,), seeds)
+
+
+def gaps(name: str, config: dict[str, Any], questions: int, errors: int) -> list[str]:
+    """What a reader must know of a run that has not ended, or in which questions failed."""
+    planned, which = config["dataset"].get("questions", questions), f"{config['method']} in {name}"
+    found = [f"{which} has not ended: {questions} of {planned} questions."] if questions < planned else []
+    if errors:
+        found.append(f"{which}: {errors} questions failed and are in no accuracy; --resume_dir tries them again.")
+    return found
 
 
 def choices(config: dict[str, Any]) -> dict[str, Any]:
@@ -87,4 +98,5 @@ def join(group: list[Run], what: str) -> Run:
     more = f"{len(group) - 1} more {what}{'s' if len(group) > 2 else ''}"
     sums = (sum(run.questions for run in group), sum(run.errors for run in group), sum(run.seconds for run in group))
     folders = tuple(folder for run in group for folder in run.folders)
-    return Run(f"{group[0].name} and {more}", group[0].config, results, ledger, *sums, folders)
+    seeds = frozenset().union(*(run.seeds for run in group))
+    return Run(f"{group[0].name} and {more}", group[0].config, results, ledger, *sums, folders, seeds)

@@ -64,7 +64,8 @@ class Services:
     stats: Stats = field(default_factory=Stats)
 
     async def __aenter__(self) -> Services:
-        self.controller_addr = self.controller_addr.rstrip("/").replace("//0.0.0.0", "//127.0.0.1")
+        address = self.controller_addr if "://" in self.controller_addr else f"http://{self.controller_addr}"
+        self.controller_addr = address.rstrip("/").replace("//0.0.0.0", "//127.0.0.1")
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=300),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self.request_timeout),
@@ -117,7 +118,7 @@ class Services:
             if "card" in details:
                 card = cards.from_dict(details["card"], f"the worker of {name}")
             else:  # one of OpenR's workers
-                card = cards.find(name, kind)
+                card = cards.find(name, kind, flag="")
         except cards.CardError as error:
             raise ServiceError(str(error)) from None
         if card.kind != kind:

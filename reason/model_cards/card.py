@@ -15,6 +15,7 @@ import yaml
 
 FOLDER = Path(__file__).parent
 OWN = "model_card.yaml"  # in a model's folder
+KINDS = {"lm": "a language model", "prm": "a reward model"}
 
 
 class CardError(ValueError):
@@ -188,25 +189,37 @@ def _listed(value: Any) -> Any:
     return [_listed(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def find(model_path: str, kind: str, card: str | None = None) -> Card:
-    """The card of a model by the order above; raises CardError that lists the cards there are."""
+def find(model_path: str, kind: str, card: str | None = None, flag: str = "--card") -> Card:
+    """The card of a model by the order above; raises CardError that lists the cards there are.
+
+    `flag` is what a user names a card with; empty: there is none.
+    """
     own = Path(model_path) / OWN
-    if card is None and own.is_file():
-        return load(own)
     files = sorted(FOLDER.glob("*.yaml"))
-    if card is not None:
+    if card is None and own.is_file():
+        found = load(own)
+    elif card is not None:
         named = Path(card) if card.endswith((".yaml", ".yml")) else FOLDER / f"{card}.yaml"
         if not named.is_file():
             raise CardError(f"no card {card!r}; there are: {', '.join(f.stem for f in files)}")
         found = load(named)
     else:
         wanted = {model_path.rstrip("/"), Path(model_path).name}
-        matches = [c for c in map(load, files) if fits(c, kind) and wanted & set(c.models)]
+        matches = [c for c in map(load, files) if wanted & set(c.models)]
         if not matches:
-            raise CardError(
-                f"no card lists the model {model_path!r}; name one with --card: {', '.join(f.stem for f in files)}"
-            )
-        found = matches[0]
+            raise CardError(_not_listed(model_path, flag, [f.stem for f in files]))
+        found = next((c for c in matches if fits(c, kind)), matches[0])
     if not fits(found, kind):
-        raise CardError(f"card {found.name!r} is of kind {found.kind}, but a {kind} card is needed")
+        model = f"{model_path}: " if model_path else ""
+        refusal = f"card {found.name!r} is of {KINDS[found.kind]} (kind {found.kind}), it cannot be {KINDS[kind]}"
+        raise CardError(model + refusal + (f"; {flag} names another card" if flag and card is None else ""))
     return found
+
+
+def _not_listed(model_path: str, flag: str, names: list[str]) -> str:
+    """Why a model has no card: its folder is not there, or no card lists it."""
+    no_hub_id = model_path.startswith(("/", "./", "../", "~")) or model_path.rstrip("/").count("/") > 1
+    if no_hub_id and not Path(model_path).is_dir():
+        return f"there is no folder {model_path}"
+    advice = f"name one with {flag}" if flag else "add it to the `models` of one"
+    return f"no card lists the model {model_path!r}; {advice}: {', '.join(names)}"

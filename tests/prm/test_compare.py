@@ -44,6 +44,13 @@ def test_a_row_a_prm_with_its_figures_from_all_its_folders_and_baselines_once(tm
     ]
 
 
+def test_rows_of_subsets_stand_under_the_prm(tmp_path, capsys):
+    judged = result(tmp_path / "judged", "a", steps=[steps("a", 0.8)])
+    subsets = result(tmp_path / "subsets", "a", steps=[steps("pb", 0.9), steps("a2", 0.7)])
+    assert main([judged, subsets, "--markdown"]) == 0
+    assert [x.split(" | ")[0] for x in capsys.readouterr().out.splitlines()[2:]] == ["| a", "| a, pb", "| a, a2"]
+
+
 @pytest.mark.parametrize("text", (None, "{", '{"steps": []}', "[]"))
 def test_what_is_no_result_is_named_in_one_line(tmp_path, capsys, text):
     if text is not None:

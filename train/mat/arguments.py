@@ -16,7 +16,7 @@ CRITIC_ONLY = ("critic", "critic_lr", "gamma", "gae_lambda", "token_lambda", "va
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Defaults of None are filled by the algorithm, the task or the device."""
-    p = OneLineParser(prog="train_llm.py", description="Reinforcement learning of a policy LM.", allow_abbrev=False)
+    p = OneLineParser(prog="train_llm.py", description="Reinforcement learning of a policy LM.")
     g = p.add_argument_group("models").add_argument
     g("--model_name_or_path", required=True, metavar="PATH", help="the policy to start from, and the KL's reference")
     g("--lm_card", metavar="NAME", help="its card, where its folder or name does not tell")

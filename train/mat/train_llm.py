@@ -214,7 +214,7 @@ async def reward_model(args: argparse.Namespace, task: Task) -> AsyncIterator[Re
         from reason.model_cards import card as cards
         from reason.model_cards.card import PRMCard
 
-        card = cards.find(name, "prm", args.prm_card)
+        card = cards.find(name, "prm", args.prm_card, "--prm_card")
         assert isinstance(card, PRMCard)
         rm = InProcess.load(name, card, args.device, args.prm_base_model, args.trust_remote_code)
         try:

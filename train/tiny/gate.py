@@ -140,7 +140,9 @@ def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--policy", type=Path, required=True)
     parser.add_argument("--prm", type=Path, action="append", default=[], help="PRM folders to judge")
     parser.add_argument("--out", type=Path, required=True)

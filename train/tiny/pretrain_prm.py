@@ -150,7 +150,9 @@ def train(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--init", type=Path, required=True, help="the policy")
     parser.add_argument("--data", type=Path, required=True, help="rows of train.tiny.label_steps")
     parser.add_argument("--out", type=Path, required=True)

@@ -7,7 +7,12 @@ out here by the model's card) or OpenR's `input_str` (texts that the client laid
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from typing import Any
+
+if __package__ in (None, ""):  # run as a file
+    sys.path[0] = str(Path(__file__).resolve().parents[3])
 
 import torch
 import transformers

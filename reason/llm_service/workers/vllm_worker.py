@@ -6,9 +6,13 @@ Takes every engine argument of vLLM beside the worker's own, on GPUs or with vLL
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+
+if __package__ in (None, ""):  # run as a file
+    sys.path[0] = str(Path(__file__).resolve().parents[3])
 
 from reason.llm_service.workers.base_worker import Params, Worker, with_template
 from reason.llm_service.workers.generation import encode_prompt, only_one, read_request, reply, stream_chunk

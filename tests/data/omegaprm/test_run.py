@@ -214,6 +214,7 @@ def test_questions_come_from_a_file_as_openr_takes_it(services, tmp_path):
 
 
 BAD = {
+    "a split that the task lacks": (["--task_name", "MATH"], "give --question_file a JSONL file"),
     "no such file": (["--question_file", "/no/such.jsonl"], "/no/such.jsonl"),
     "a torn line": (["--question_file", "{torn}"], "torn.jsonl:2"),
     "a missing field": (["--question_file", "{field}"], "field.jsonl:1: field 'final_answer' or 'answer' is missing"),

@@ -44,7 +44,9 @@ def test_escapes_of_the_step_tag(tmp_path, typed, tag):
         (["prm800k", "F", "--openr", "--label-once"], "--label-once needs labels of -1"),
         (["prm800k", "F.json", "F.jsonl"], "two of the files would be written as F.new.jsonl"),
         (["prm800k", "F", "-s", "a/b"], "--suffix 'a/b' is no part of a file name"),
-        (["prm800k", "/none/F"], "/none/F.new.jsonl: cannot be written: No such file or directory"),
+        (["prm800k", "/dev/null", "--output-dir", "none"], "none/null.new.jsonl: cannot be written: No such file or"),
+        (["prm800k", "/none/F", "--output-dir", "none"], "/none/F: cannot be read: No such file or directory"),
+        (["prm800k", "F", "--output", "F.jsonl"], "unrecognized arguments: --output"),
         (["prm800k", "none.jsonl", "--output-dir", "."], "none.jsonl: cannot be read: No such file or directory"),
     ],
 )

@@ -66,7 +66,7 @@ def test_defects_name_file_line_and_field(tmp_path, text, message):
 
 
 def test_missing_binary_or_wrong_files(tmp_path):
-    with pytest.raises(TaskError, match=r"cannot read .*none.jsonl.*--data_path"):
+    with pytest.raises(TaskError, match=r"cannot read .*none.jsonl: No such file"):
         load(tmp_path / "none.jsonl")
     (tmp_path / "b.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TaskError, match="not UTF-8"):

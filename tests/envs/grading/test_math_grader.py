@@ -130,5 +130,9 @@ def test_regrading_shows_what_changed(tmp_path, capsys):
     assert main(["regrade", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "3 solutions" in shown and "1 changed" in shown and "'0.5' wrong -> '0.5' right" in shown
+    capsys.readouterr()
     assert main(["regrade", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err == f"error: there is no folder {tmp_path / 'none'}\n"
+    (tmp_path / "config.json").unlink()
+    assert main(["regrade", str(tmp_path)]) == 2
     assert "--task" in capsys.readouterr().err

@@ -77,4 +77,4 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert "cannot be loaded" in line
     assert evaluate("prm800k", "--data_path", path, "--model_path", tmp_path / "none", "--out", tmp_path) == 2
-    assert "no card lists the model" in capsys.readouterr().err
+    assert "there is no folder" in capsys.readouterr().err

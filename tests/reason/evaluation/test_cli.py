@@ -125,6 +125,13 @@ def test_bad_input_is_one_line_and_exit_status_2(tmp_path, services, case):
     assert not list(tmp_path.glob("arithmetic/**/record.jsonl"))
 
 
+def test_questions_cut_by_a_limit_are_told_and_the_address_needs_no_scheme(tmp_path, services):
+    words = [*BEST_OF_4, *ARITHMETIC, "--controller_addr", services.removeprefix("http://"), "--save_dir", tmp_path]
+    done = call(*words, "--max_seconds_per_question", 0.001)
+    assert done.returncode == 0, done.stderr
+    assert "12 of 12 questions were cut by --max_seconds_per_question" in done.stdout
+
+
 def test_flags_that_a_method_cannot_use_are_named(tmp_path, services):
     words = ["--LM", "policy", "--method", "cot", *ARITHMETIC, "--tree_max_width", 4]
     done = call(*words, "--controller_addr", services, "--save_dir", tmp_path)
@@ -214,9 +221,10 @@ def records_of_complete_lines(folder):
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_valid_records_and_says_how_to_go_on(tmp_path, slow_words):
-    folder, (_, said), status = kill_in_the_middle([*slow_words, "--save_dir", tmp_path], tmp_path, signal.SIGINT)
-    assert status == 130 and "Traceback" not in said
+@pytest.mark.parametrize("sent, expected", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_leaves_valid_records_and_says_how_to_go_on(tmp_path, slow_words, sent, expected):
+    folder, (_, said), status = kill_in_the_middle([*slow_words, "--save_dir", tmp_path], tmp_path, sent)
+    assert status == expected and "Traceback" not in said
     assert f"--resume_dir {folder}" in said
     assert 3 <= len(records_of(folder)) < 12
 

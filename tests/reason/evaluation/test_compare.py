@@ -8,12 +8,12 @@ from tests.cli import call
 LEDGER = {"generated_tokens": 100, "prm_tokens_computed": 30}
 
 
-def make_run(folder, method, outcomes, seed=0, task="arithmetic"):
+def make_run(folder, method, outcomes, seed=0, task="arithmetic", planned=None):
     """A run folder; `outcomes` is (headline, majority) by question, None for a failed one."""
     config = {
         "method": method, "LM": "policy", "RM": None if method == "cot" else "prm", "arguments": {"seed": seed},
         "method_config": {"num_sequence": 4, "width": 4}, "gen_config": {"temperature": 1.0, "seed": seed},
-        "dataset": {"task": task, "sha256": "x"}, "cards": {},
+        "dataset": {"task": task, "sha256": "x", "questions": planned or len(outcomes)}, "cards": {},
     }  # fmt: skip
     run = records.create(folder, task, method, config)
     for i, outcome in enumerate(outcomes):
@@ -43,6 +43,33 @@ def test_table_differences_and_json(tmp_path):
     assert own_majority["mcnemar_p"] == pytest.approx(2 / 2**10)
     lines = done.stdout.splitlines()
     assert lines[0].split()[:2] == ["method", "scorer"] and len(lines) == 1 + 2 + len(data["differences"])
+    assert (
+        lines[3].startswith("best_of_n prm seed 0:headline - cot seed 0:headline: +30.3 [") and "folder" not in lines[0]
+    )
+    assert done.stderr.count("\n") == 1 and f"best_of_n in {best}: 1 questions failed" in done.stderr
+
+
+def test_runs_that_look_alike_are_told_apart_by_their_folders(tmp_path, capsys):
+    first, second = (make_run(tmp_path / name, "cot", [(1, 1), (0, 1)]) for name in "ab")
+    other = make_run(tmp_path / "a", "best_of_n", [(1, 1), (0, 1)])
+    runs = [first, second, other]
+    folders = compare._ends(runs)
+    assert len(set(folders)) == 3 and all(str(run).endswith(end) for run, end in zip(runs, folders))
+    assert compare.main([*map(str, runs), "--against", f"{second}:majority"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[:4]] == ["folder", *folders]
+    named = [f"cot seed 0 {folder}" for folder in folders[:2]]
+    assert [line.partition(":headline - ")[0] for line in lines[4:]] == [*named, "best_of_n prm seed 0"]
+    assert all(f" - {named[1]}:majority_vote: -50.0" in line for line in lines[4:])
+
+
+def test_a_run_that_has_not_ended_is_told(tmp_path, capsys):
+    whole, stopped = (make_run(tmp_path, "cot", [(1, 1), (0, 1)], planned=n) for n in (2, 60))
+    told = f"compare.py: cot in {stopped} has not ended: 2 of 60 questions.\n"
+    assert compare.main([str(whole), str(stopped)]) == 0
+    assert capsys.readouterr().err == told
+    assert compare.main([str(whole), "--against", str(stopped)]) == 0
+    assert capsys.readouterr().err == told
 
 
 def test_seeds_are_pooled_question_by_question(tmp_path):
@@ -70,7 +97,9 @@ def test_a_run_without_an_answered_question_is_a_row_too(tmp_path):
 def test_bad_input_is_one_line(tmp_path):
     run = make_run(tmp_path, "cot", [(1, 1)])
     other = make_run(tmp_path, "cot", [(1, 1)], task="MATH")
-    for words, named in [((tmp_path / "none",), "none"), ((run, "--against", ":no_vote"), "no_vote"),
+    votes = "it has: majority_vote, headline, coverage"
+    for words, named in [((tmp_path / "none",), "none"), ((run, "--against", ":no_vote"), votes),
+                         ((run, "--against", ":total_completion_tokens"), votes),
                          ((run, other, "--against", f"{run}:headline"), "different tasks")]:  # fmt: skip
         done = call(*words, script="reason/evaluation/compare.py")
         assert done.returncode == 2 and named in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr

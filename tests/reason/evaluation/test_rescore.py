@@ -16,7 +16,7 @@ TASK = load_task("arithmetic")
 
 def run(rm, save_dir, method="best_of_n"):
     options = SearchOptions(depth=10, num_sequence=4, temperature=1.0)
-    config = {"method": method, "dataset": {"task": "arithmetic"}, "cards": {"LM": to_dict(LM_CARD)}}
+    config = {"method": method, "dataset": {"task": "arithmetic", "questions": 20}, "cards": {"LM": to_dict(LM_CARD)}}
     folder = records.create(save_dir, "arithmetic", method, json.loads(json.dumps(config)))
     setup = Setup(TASK, method, FakeLM(), rm, options, TASK.grader())
     problems = TASK.problems(DataOptions(limit=20))
@@ -36,6 +36,14 @@ def test_scoring_again_gives_what_a_run_with_that_scorer_gives(tmp_path):
     (again,) = (tmp_path / "c" / "arithmetic" / "best_of_n").iterdir()
     assert rows(again) == rows(direct) != rows(first)
     assert records.read_config(again)["RM"] == "oracle"
+
+
+def test_a_run_that_has_not_ended_is_told(tmp_path, capsys):
+    path = run(FakeRM(), tmp_path / "a")
+    lines = (path / "record.jsonl").read_text().splitlines(keepends=True)
+    (path / "record.jsonl").write_text("".join(lines[:8]))
+    assert rescore.main([str(path), "--RM", "oracle", "--save_dir", str(tmp_path / "b")]) == 0
+    assert capsys.readouterr().err == f"rescore.py: best_of_n in {path} has not ended: 8 of 20 questions.\n"
 
 
 def test_a_tree_search_is_refused(tmp_path, capsys):

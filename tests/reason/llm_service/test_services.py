@@ -243,3 +243,11 @@ def test_a_worker_that_dies_is_reported_and_the_rest_is_stopped(policy: Path, tm
     assert "cannot be loaded" in done.stderr
     with pytest.raises(OSError):
         ask(f"http://127.0.0.1:{port}", "list_models")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["model_worker", "reward_model_worker"])
+def test_workers_run_as_files_too(tmp_path: Path, name: str) -> None:
+    words = [sys.executable, str(FOLDER / "workers" / f"{name}.py"), "--help"]
+    done = subprocess.run(words, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0 and "--model-path" in done.stdout, done.stderr

@@ -104,13 +104,26 @@ def test_order_of_look_up(tmp_path):
 def test_names_match_exactly(tmp_path):
     with pytest.raises(CardError, match=r"no card lists the model 'my-qwen2.5-math'; name one with --card: .*math-psa"):
         cards.find("my-qwen2.5-math", "lm")
+    with pytest.raises(CardError, match="name one with --prm_card: "):
+        cards.find("my-qwen2.5-math", "prm", flag="--prm_card")
+    with pytest.raises(CardError, match=r"add it to the `models` of one: .*math-psa"):
+        cards.find("my-qwen2.5-math", "prm", flag="")
+    for path in (f"{tmp_path}/none", "./none", "results/run/none"):
+        with pytest.raises(CardError, match=f"^there is no folder {path}$"):
+            cards.find(path, "lm")
     with pytest.raises(CardError, match=r"no card 'nosuch'; there are: .*qwen2.5-math"):
         cards.find("x", "lm", "nosuch")
 
 
-def test_card_of_the_other_kind_is_refused():
-    with pytest.raises(CardError, match="'math-psa' is of kind prm, but a lm card is needed"):
+def test_card_of_the_other_kind_is_refused(tmp_path):
+    """Named, in the model's own folder, or listing the model."""
+    with pytest.raises(CardError, match=r"'math-psa' is of a reward model \(kind prm\), it cannot be a language model"):
         cards.find("x", "lm", "math-psa")
+    write(tmp_path, "kind: lm\nname: own\n")
+    for model, name in ((str(tmp_path), "own"), ("models/openr-tiny-policy", "openr-tiny-policy")):
+        expected = f"^{model}: card '{name}' is of a language model .*cannot be a reward model; --card names another"
+        with pytest.raises(CardError, match=expected):
+            cards.find(model, "prm")
 
 
 def test_cards_are_values():

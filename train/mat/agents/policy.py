@@ -197,13 +197,14 @@ def load(
     reference: bool = False,
     gradient_checkpointing: bool = False,
     trust_remote_code: bool = False,
+    card_flag: str = "--lm_card",
 ) -> Policy:
     """Load a policy for training. Raises BadInput, CardError.
 
     dtype: "fp32", or "bf16" for bf16 arithmetic over fp32 weights (with an adapter the frozen base is bf16 too).
     `reference` keeps the model as it is now for the KL; with an adapter it costs nothing.
     """
-    card = cards.find(path, "lm", card_name)
+    card = cards.find(path, "lm", card_name, card_flag)
     if not isinstance(card, LMCard):
         raise BadInput(f"card {card.name!r} is a PRM's, but the policy needs one of kind lm")
     transformers.utils.logging.disable_progress_bar()  # the run has a bar of its own

@@ -56,7 +56,7 @@ class Question:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = OneLineParser(
-        prog="collect.py", description=__doc__, allow_abbrev=False,
+        prog="collect.py", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     a = p.add_argument
@@ -163,7 +163,11 @@ def _why_not(output: dict[str, Any]) -> str | None:
 def _held_out(args: argparse.Namespace, task: Task, configs: Sequence[dict[str, Any]]) -> list[Problem]:
     """Every question that must not be learnt. Raises BadInput."""
     levels = dict.fromkeys(c["arguments"]["level"] for c in configs)
-    options = [DataOptions(split, level=level) for split in args.eval_split for level in levels]
+    options = [
+        DataOptions(split, level=level, path_flag="--eval_dataset_path")
+        for split in args.eval_split
+        for level in levels
+    ]
     if args.eval_dataset_path is not None:
         options = [DataOptions(data_path=args.eval_dataset_path)]
     try:

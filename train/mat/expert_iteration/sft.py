@@ -25,9 +25,7 @@ ROWS_OF = "train.mat.expert_iteration.collect"
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = OneLineParser(
-        prog="sft.py", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = OneLineParser(prog="sft.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a = p.add_argument_group("model and data").add_argument
     a("--model_path", required=True, metavar="PATH", help="folder or hub id of the policy")
     a("--card", metavar="NAME", help="its card, where its folder or name does not tell")
@@ -94,6 +92,7 @@ def train(args: argparse.Namespace) -> None:
     policy = policies.load(
         args.model_path, args.card, Sampling(), device, args.dtype, lora,
         gradient_checkpointing=args.gradient_checkpointing, trust_remote_code=args.trust_remote_code,
+        card_flag="--card",
     )  # fmt: skip
     examples = encode_all(rows, policy, skips)
     most = args.per_device_train_batch_size

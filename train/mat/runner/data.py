@@ -15,18 +15,19 @@ LOG = logging.getLogger(__name__)
 
 def load(args: argparse.Namespace, task: Task) -> tuple[list[Problem], list[Problem]]:
     """(training problems, held-out problems). Raises BadInput: unreadable, without answers, or not apart."""
-    own = DataOptions("train", args.dataset_path, args.limit, None, args.level)
-    others = DataOptions(args.eval_split, args.eval_dataset_path, args.eval_limit, None, args.level)
-    train = _problems(args, task, "--dataset_path", own)
-    held_out = _problems(args, task, "--eval_dataset_path", others)
+    own = DataOptions("train", args.dataset_path, args.limit, None, args.level, path_flag="--dataset_path")
+    others = DataOptions(
+        args.eval_split, args.eval_dataset_path, args.eval_limit, None, args.level, path_flag="--eval_dataset_path"
+    )
+    train, held_out = _problems(task, own), _problems(task, others)
     return apart(train, held_out, args.drop_overlap), held_out
 
 
-def _problems(args: argparse.Namespace, task: Task, flag: str, options: DataOptions) -> list[Problem]:
+def _problems(task: Task, options: DataOptions) -> list[Problem]:
     try:
         return task.problems(options)
     except TaskError as error:
-        raise BadInput(f"{flag}: {error}") from None
+        raise BadInput(f"{options.path_flag}: {error}") from None
 
 
 def apart(train: Sequence[Problem], held_out: Sequence[Problem], drop: bool) -> list[Problem]:

@@ -191,7 +191,8 @@ def test_bad_input_is_one_line(policy: Path, tmp_path: Path, capsys: pytest.Capt
     cases = [
         (["--dataset_path", data], "field 'answer' is missing"),
         (["--dataset_path", tmp_path / "no.jsonl"], "cannot read"),
-        (["--prm_name_or_path", nameless], "no card lists the model"),
+        (["--prm_name_or_path", nameless], "name one with --prm_card"),
+        (["--model_name_or_path", tmp_path / "no_policy"], "there is no folder"),
         (["--resume", tmp_path], "there is no run"),
         (["--model_name_or_path", tmp_path / "no_policy", "--lm_card", "openr-tiny-policy"], "cannot be loaded"),
         (["--task_name", "nothing"], "no task 'nothing'"),
@@ -200,6 +201,7 @@ def test_bad_input_is_one_line(policy: Path, tmp_path: Path, capsys: pytest.Capt
     ]
     if torch.cuda.is_available():
         cases.pop(-2)
+    capsys.readouterr()  # what saving the PRM has said
     for words, message in cases:
         assert main(arguments(policy, tmp_path / "runs", *words)) == 2
         error = capsys.readouterr().err
