@@ -59,6 +59,7 @@ def main() -> int:
     for name in ROWS:
         rows.append(in_own_process(name))
         rows[-1]["speedup"] = rows[-1]["tokens_per_s"] / rows[0]["tokens_per_s"]
+        print(f"{name}: {rows[-1]['tokens_per_s']:,.0f} tokens/s", file=sys.stderr, flush=True)
     rows[-1]["speedup_length_grouped"] = rows[-1]["tokens_per_s"] / rows[1]["tokens_per_s"]
     names = list(dict.fromkeys(name for row in rows for name in row))
     print("  ".join(f"{name:>22}" for name in names))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -70,6 +71,17 @@ class Processes:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             dist.all_reduce(parameter.grad, group=self.group)
+
+    def leave(self, status: int) -> None:
+        """End one of several processes here, all of its work done, with an exit status.
+
+        Not through the interpreter's own end: there, threads of torch.distributed sometimes abort a process whose peer
+        is still at work, and torchrun takes that for a failure of the run.
+        """
+        if self.size > 1:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

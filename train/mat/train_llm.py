@@ -296,9 +296,7 @@ def main(arguments: list[str] | None = None) -> int:
     from reason.model_cards.card import CardError
     from train.mat.errors import TrainingError
 
-    with started() as processes:
-        who = "" if processes.size == 1 else f"process {processes.rank} "
-        logging.basicConfig(format=f"%(levelname)s {who}%(message)s", level=logging.WARNING)
+    def status_of(processes: Processes) -> int:
         try:
             return asyncio.run(run(args, processes))
         except (BadInput, records.RecordError, TaskError, CardError, ServiceError) as error:
@@ -310,6 +308,13 @@ def main(arguments: list[str] | None = None) -> int:
         if processes.first:
             print(f"train_llm.py: {message}", file=sys.stderr)
         return status
+
+    with started() as processes:
+        who = "" if processes.size == 1 else f"process {processes.rank} "
+        logging.basicConfig(format=f"%(levelname)s {who}%(message)s", level=logging.WARNING)
+        status = status_of(processes)
+        processes.leave(status)
+    return status
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ train() {
 judge() {
     name=$1
     shift
-    for benchmark in "arithmetic --run $RUN" "best_of_n $RUN"; do
+    for benchmark in "arithmetic --skip_bad_rows --run $RUN" "best_of_n $RUN"; do # no verdict on a step: skipped
         out=$OUT/results/$name-${benchmark%% *}
         [ -f "$out/result.json" ] || "$PYTHON" prm/evaluate.py $benchmark "$@" --out "$out"
     done
