@@ -70,7 +70,7 @@ def _benchmark(benchmarks, name: str, text: str, own_thresholds: bool = True, so
     if own_thresholds:
         a("--threshold", action="append", type=threshold, default=[], metavar="[NAME=]T",
           help="also report at this threshold, below which a step is called wrong; may be repeated")  # fmt: skip
-        a("--skip_bad_rows", action="store_true", help="leave out, and count, rows that cannot be read or scored")
+    a("--skip_bad_rows", action="store_true", help="leave out, and count, rows that cannot be read or scored")
     return a
 
 

@@ -41,8 +41,13 @@ async def run(args: argparse.Namespace) -> Result:
     async with opened(args, TASK) as prm:
         own = await score(prm, cases, args.num_worker, skips)
         others = wrong_questions(own.cases)
-        wrong = await score(prm, others, args.num_worker, Skips(), f"{prm.name}, wrong question") if others else None
-    scored = [own, *([Scored(wrong.name, own.cases, wrong.scores)] if wrong else []), *baselines(own.cases)]
+        unscored = Skips(args.skip_bad_rows)
+        wrong = await score(prm, others, args.num_worker, unscored, f"{prm.name}, wrong question") if others else None
+    if unscored.messages:
+        notes.append(
+            f"{len(unscored.messages)} solutions had no score under the wrong question and are not in its rows."
+        )
+    scored = [own, *([back(wrong, others, own.cases)] if wrong else []), *baselines(own.cases)]
     rows = [row for one in scored for row in error_rows(one, args.threshold)]
     step_rows = [steps.figures(one, {"0.5": 0.5} | args.threshold) for one in scored]
     notes += notes_of(scored, step_rows)
@@ -144,6 +149,12 @@ def wrong_questions(cases: list[Case]) -> list[Case]:
     questions = list(dict.fromkeys(case.question for case in cases))
     after = dict(zip(questions, questions[1:] + questions[:1], strict=True))
     return [replace(case, question=after[case.question]) for case in cases] if len(questions) > 1 else []
+
+
+def back(wrong: Scored, others: list[Case], cases: list[Case]) -> Scored:
+    """The scores under wrong questions as scores of the cases that were shown them."""
+    own = {id(other): case for other, case in zip(others, cases, strict=True)}
+    return Scored(wrong.name, [own[id(other)] for other in wrong.cases], wrong.scores)
 
 
 def notes_of(scored: list[Scored], rows: list[dict[str, Any]]) -> list[str]:

@@ -31,7 +31,7 @@ async def run(args: argparse.Namespace) -> Result:
         raise records.RecordError(f"{args.run}: holds no answered question")
     task = load_task(finished.config["dataset"]["task"])
     async with opened(args, task) as prm:
-        folder = await rescore(args.run, prm.name, prm.model, args.out, args.num_worker)
+        folder = await rescore(args.run, prm.name, prm.model, args.out, args.num_worker, args.skip_bad_rows)
     most = budget_of(finished.config)
     assert most is not None  # best_of_n's own flags give it
     budgets = sorted({2**i for i in range(most.bit_length())} | {most})
@@ -48,6 +48,9 @@ async def run(args: argparse.Namespace) -> Result:
     own = vote_name(prm.card.aggregation, "vote")
     notes = [f"The card of {prm.name} is for the aggregate {prm.card.aggregation}: its own vote is {own}.",
              f"Rescored run: {folder}", *unfinished(finished)]  # fmt: skip
+    unscored = finished.questions - finished.errors - len(outcomes)
+    if unscored:
+        notes.append(f"{unscored} questions, of which {prm.name} could not score a solution, are in no figure.")
 
     def draw(out: Path) -> list[Path]:
         from prm.benchmarks import plots

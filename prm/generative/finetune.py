@@ -16,7 +16,8 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from prm.training.arguments import model_options, training_options
-from prm.training.run import BATCH_TOKENS, learn, loading, say, settings_of, to_resume, training_arguments
+from prm.training.command import exit_status, say
+from prm.training.run import BATCH_TOKENS, learn, loading, settings_of, to_resume, training_arguments
 from reason.evaluation.arguments import BadInput, OneLineParser, positive
 
 
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train and save. Raises BadInput, CardError, DataError, TrainingError, OSError."""
+    """Train and save. Raises BadInput, CardError, DataError, TrainingError, RecordError, OSError."""
     import torch
     from transformers.trainer_utils import get_last_checkpoint, set_seed
 
@@ -73,7 +74,7 @@ def train(args: argparse.Namespace) -> None:
     options = training_arguments(args, device, bool(tests))
     set_seed(args.seed)
     args.full = not args.lora
-    trainee = sft.load(args.model_path, card, **loading(args, device))
+    trainee = sft.load(args.model_path, card, **loading(args))
     laid_out = sft.with_template(card, trainee.tokenizer)
     examples = sft.encode_all(rows, laid_out, trainee.tokenizer, skips)
     evaluation = None
@@ -93,22 +94,7 @@ def train(args: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    args = parser().parse_args(arguments)
-
-    from data.preprocess.rows import DataError
-    from prm.training.trainer import TrainingError
-    from reason.evaluation.records import RecordError
-    from reason.model_cards.card import CardError
-
-    try:
-        train(args)
-    except (BadInput, CardError, DataError, RecordError, TrainingError, OSError) as error:
-        say(f"finetune.py: {' '.join(str(error).split())}", sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        say(f"finetune.py: interrupted; --resume goes on from the last checkpoint in {args.output_dir}", sys.stderr)
-        return 130
-    return 0
+    return exit_status("finetune.py", train, parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

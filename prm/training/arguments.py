@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from prm.training.losses import NAMES
@@ -64,6 +65,24 @@ def model_options(p: argparse.ArgumentParser) -> None:
 def training_options(p: argparse.ArgumentParser, output_dir: str) -> None:
     """The training loop and its folder."""
     a = p.add_argument_group("training").add_argument
+    loop_options(a)
+    a("--attention", default="sdpa", metavar="NAME", help="eager, sdpa or flash_attention_2; default %(default)s")
+    a(
+        "--deepspeed",
+        type=Path,
+        metavar="PATH",
+        help="DeepSpeed's configuration, such as prm/training/deepspeed/zero2.json",
+    )
+
+    a = p.add_argument_group("output").add_argument
+    a("--output_dir", type=Path, default=Path(output_dir), metavar="DIR", help="default %(default)s")
+    checkpoint_options(a)
+    a("--metric_for_best_model", choices=("auc", "f1"), default="auc", help="on the test data; default %(default)s")
+    a("--save_dtype", choices=("fp32", "bf16"), help="of the finished model's weights; default: as they are trained")
+
+
+def loop_options(a: Callable[..., object]) -> None:
+    """The training loop of any model; `a` is the `add_argument` of the group to add to."""
     a("--num_train_epochs", type=number, default=3.0, metavar="N", help="default %(default)s")
     a("--total_batch_size", type=positive, default=256, help="solutions an update, in all; default %(default)s")
     a("--batch_tokens", type=positive, metavar="N", help="padded tokens of a forward pass; default by device")
@@ -72,25 +91,18 @@ def training_options(p: argparse.ArgumentParser, output_dir: str) -> None:
     a("--warmup_ratio", type=share, default=0.03, help="of the updates; default %(default)s")
     a("--weight_decay", type=share, default=0.01, help="default %(default)s")
     a("--max_grad_norm", type=number, default=1.0, help="default %(default)s")
-    a("--dtype", choices=("fp32", "bf16"), help="of the arithmetic; default: bf16 on a GPU, else fp32")
-    a("--attention", default=None, metavar="NAME", help="eager, sdpa, flash_attention_2; default: sdpa on a GPU, eager "
-      "on a CPU, where its backward pass is twice as fast")  # fmt: skip
+    a("--dtype", choices=("fp32", "bf16"), help="of the arithmetic; weights that learn are fp32 either way; default: "
+      "bf16 on a GPU, else fp32")  # fmt: skip
     a("--gradient_checkpointing", action="store_true", help="less memory, a third more time")
-    a(
-        "--deepspeed",
-        type=Path,
-        metavar="PATH",
-        help="DeepSpeed's configuration, such as prm/training/deepspeed/zero2.json",
-    )
     a("--seed", type=int, default=42, help="default %(default)s")
 
-    a = p.add_argument_group("output").add_argument
-    a("--output_dir", type=Path, default=Path(output_dir), metavar="DIR", help="default %(default)s")
+
+def checkpoint_options(a: Callable[..., object]) -> None:
+    """Checkpoints, and what is told on the way; `a` as of `loop_options`."""
     a("--resume", action="store_true", help="go on from the last checkpoint in --output_dir")
-    a("--save_steps", type=positive, metavar="N", help="a checkpoint and a test every N updates; default: every epoch")
+    a("--save_steps", type=positive, metavar="N", help="a checkpoint, and a test on test data, every N updates; "
+      "default: every epoch")  # fmt: skip
     a("--save_total_limit", type=positive, default=2, metavar="N", help="checkpoints kept; default %(default)s")
-    a("--metric_for_best_model", choices=("auc", "f1"), default="auc", help="on the test data; default %(default)s")
-    a("--save_dtype", choices=("fp32", "bf16"), help="of the finished model's weights; default: as they are trained")
     a("--logging_steps", type=positive, default=10, metavar="N", help="default %(default)s")
 
 

@@ -6,16 +6,20 @@ mse             (p - y)^2, p the step's score as it is served
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from typing import TYPE_CHECKING
 
 from reason.model_cards.card import CardError, PRMCard
+
+if TYPE_CHECKING:  # arguments are parsed without torch
+    from torch import Tensor
 
 NAMES = ("cross_entropy", "mse")
 
 
 def losses(margins: Tensor, targets: Tensor, name: str, sigmoid: bool) -> Tensor:
     """The loss of each step, [steps]; `sigmoid` is the head's."""
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
     if name == "cross_entropy":
         return binary_cross_entropy_with_logits(margins, targets, reduction="none")
     return ((margins.sigmoid() if sigmoid else margins) - targets) ** 2

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, 
 from prm.scoring import heads
 from prm.scoring.checkpoint import CheckpointError, tensors
 from prm.scoring.layout import Layouter
+from prm.training.linear import convolve_linears
 from reason.evaluation.arguments import BadInput
 from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard
@@ -73,7 +74,7 @@ def load(
     base_model: str | None = None,
     lora: Lora | None = None,
     dtype: torch.dtype = torch.float32,
-    attention: str = "eager",
+    attention: str = "sdpa",
     gradient_checkpointing: bool = False,
     trust_remote_code: bool = False,
 ) -> Trainee:
@@ -97,6 +98,7 @@ def load(
         model = _with_lora(model, card, lora)
     card = replace(card, base_model=str(base) if is_adapter(model) else "", models=())
     inner = bare(model)
+    convolve_linears(model)
     layouter = Layouter(card, tokenizer, inner.config.max_position_embeddings)
     head = heads.kind(card)[1](inner, card, layouter)
     if gradient_checkpointing:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prm.training.arguments import check, parser
+from prm.training.command import exit_status, main_process, say
 from reason.evaluation import records
 from reason.evaluation.arguments import BadInput
 
@@ -26,29 +27,17 @@ def main(card: str | None, output_dir: str, description: str, arguments: list[st
     """The command; `card` and `output_dir` are its defaults. Returns its exit status."""
     prog = Path(sys.argv[0]).name
     args = parser(prog, description, card, output_dir).parse_args(arguments)
-    try:
-        check(args)
-    except BadInput as error:
-        return _failed(prog, error)
 
-    from data.preprocess.rows import DataError
-    from prm.training.trainer import TrainingError
-    from reason.model_cards.card import CardError
+    def tell(error: OSError) -> str:
+        return f"{error.filename or args.output_dir}: {error.strerror or error}"
 
-    try:
-        train(args)
-    except (BadInput, CardError, DataError, TrainingError, records.RecordError) as error:
-        return _failed(prog, error)
-    except OSError as error:
-        return _failed(prog, f"{error.filename or args.output_dir}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        say(f"{prog}: interrupted; --resume goes on from the last checkpoint in {args.output_dir}", sys.stderr)
-        return 130
-    return 0
+    return exit_status(prog, train, args, tell)
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train and save. Raises BadInput, CardError, DataError, TrainingError, OSError."""
+    """Train and save. Raises BadInput, CardError, DataError, TrainingError, RecordError, OSError."""
+    check(args)
+
     import torch
     from transformers.trainer_utils import get_last_checkpoint, set_seed
     from transformers.utils.logging import disable_progress_bar
@@ -79,7 +68,7 @@ def train(args: argparse.Namespace) -> None:
     resumed = to_resume(args, settings, get_last_checkpoint)
     options = training_arguments(args, device, bool(tests))  # before the model: ZeRO-3 wants to know
     set_seed(args.seed)
-    trainee = models.load(args.model_path, card, **loading(args, device))
+    trainee = models.load(args.model_path, card, **loading(args))
     examples = lay_out(cases, trainee.layouter, args.labels, skips, args.after_first_error)
     weights = balanced(examples) if args.wrong_weight == "balanced" else Weights(1.0, args.wrong_weight)
     examples = weighted(examples, weights)
@@ -91,7 +80,7 @@ def train(args: argparse.Namespace) -> None:
     learn(trainer, args, settings, resumed, needs_merging(args, card))
 
 
-def loading(args: argparse.Namespace, device: str) -> dict[str, Any]:
+def loading(args: argparse.Namespace) -> dict[str, Any]:
     """The options of prm.training.model.load."""
     import torch
 
@@ -102,7 +91,7 @@ def loading(args: argparse.Namespace, device: str) -> dict[str, Any]:
         "base_model": args.base_model,
         "lora": None if args.full else lora,
         "dtype": torch.bfloat16 if args.dtype == "bf16" and not args.full else torch.float32,
-        "attention": args.attention or ("sdpa" if device == "cuda" else "eager"),
+        "attention": args.attention,
         "gradient_checkpointing": args.gradient_checkpointing,
         "trust_remote_code": args.trust_remote_code,
     }
@@ -224,23 +213,7 @@ def describe(plan: Any, trainee: Any, solutions: int, skips: Any) -> None:
         say(note)
 
 
-def main_process() -> bool:
-    """Whether this is the first process of a torchrun, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def say(message: str, file: Any = None) -> None:
-    """Print in one process alone."""
-    if main_process():
-        print(message, file=file or sys.stdout, flush=True)
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def _failed(prog: str, message: object) -> int:
-    say(f"{prog}: {' '.join(str(message).split())}", sys.stderr)
-    return 2

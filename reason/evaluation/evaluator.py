@@ -51,10 +51,7 @@ async def evaluate_problem(setup: Setup, problem: Problem) -> Record:
         )
         judged = await judge_solutions(setup, problem, solutions, ledger)
     except Exception as caught:  # one question's failure is never the end of the run
-        if isinstance(caught, ModelError):  # expected now and then; of all else the place is kept
-            error = {"type": "ModelError", "message": str(caught)}
-        else:
-            error = {"type": type(caught).__name__, "message": str(caught), "traceback": traceback.format_exc()}
+        error = error_of(caught)
     return {
         "id": problem.id,
         "question": problem.question,
@@ -68,6 +65,13 @@ async def evaluate_problem(setup: Setup, problem: Problem) -> Record:
         "seconds": round(time.monotonic() - started, 3),
         "error": error,
     }
+
+
+def error_of(caught: Exception) -> dict[str, str]:
+    """A record's `error`, while `caught` is being handled."""
+    if isinstance(caught, ModelError):  # expected now and then; of all else the place is kept
+        return {"type": "ModelError", "message": str(caught)}
+    return {"type": type(caught).__name__, "message": str(caught), "traceback": traceback.format_exc()}
 
 
 async def judge_solutions(setup: Setup, problem: Problem, solutions: Sequence[Solution], ledger: Ledger) -> Record:

@@ -18,11 +18,11 @@ from envs.base_env import Problem, Task, load_task
 from reason.evaluation import records
 from reason.evaluation.arguments import BadInput
 from reason.evaluation.closing import averages, closing_lines
-from reason.evaluation.evaluator import Setup, judge_solutions
+from reason.evaluation.evaluator import Setup, error_of, judge_solutions
 from reason.evaluation.runs import gaps
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution, split_steps
-from reason.inference.base import ModelError, RewardModel, ServiceError
+from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
 from reason.inference.concurrency import together
 from reason.inference.ledger import Ledger
 from reason.inference.oracle import OracleRM
@@ -54,11 +54,14 @@ async def rescored(row: records.Record, task: Task, rm: RewardModel, setup: Setu
     return row | await judge_solutions(setup, problem, solutions, ledger) | {"ledger": ledger.to_json()}
 
 
-async def rescore(run: Path, name: str, rm: RewardModel, save_dir: Path, num_worker: int = 32) -> Path:
+async def rescore(
+    run: Path, name: str, rm: RewardModel, save_dir: Path, num_worker: int = 32, skip: bool = False
+) -> Path:
     """Write a new run folder below `save_dir`, the run as if scored by `rm`, called `name`; returns it.
 
-    Raises BadInput, RecordError, TaskError, and ServiceError with the record's line when `rm` cannot score a solution;
-    then nothing is written.
+    A question of which `rm` cannot score a solution has with `skip` the error in its record, as in any run. Raises
+    BadInput, RecordError, TaskError; ServiceError, and then nothing is written, when no worker answers, and without
+    `skip` for such a question, with the record's line.
     """
     config = records.read_config(run)
     if config["method"] != "best_of_n":
@@ -75,6 +78,8 @@ async def rescore(run: Path, name: str, rm: RewardModel, save_dir: Path, num_wor
             try:
                 return await rescored(row, task, rm, setup, separator)
             except ModelError as error:
+                if skip and not isinstance(error, Unavailable):
+                    return row | {"result": None, "output": [], "undecided": 0, "error": error_of(error)}
                 raise ServiceError(f"{run / records.RECORDS}, line {line}: {error}") from None
 
     try:
@@ -102,11 +107,12 @@ async def run(args: argparse.Namespace) -> Path:
     """The command: rescore with the oracle or with a served reward model. Raises as `rescore` does."""
     if args.RM.partition(":")[0] == "oracle":
         task = load_task(records.read_config(args.run)["dataset"]["task"])
-        return await rescore(args.run, args.RM, OracleRM(task, args.RM), args.save_dir)
+        return await rescore(args.run, args.RM, OracleRM(task, args.RM), args.save_dir, skip=args.skip_bad_rows)
     from reason.inference.fastchat import Services
 
     async with Services(args.controller_addr) as services:
-        return await rescore(args.run, args.RM, await services.reward_model(args.RM), args.save_dir)
+        rm = await services.reward_model(args.RM)
+        return await rescore(args.run, args.RM, rm, args.save_dir, skip=args.skip_bad_rows)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -118,6 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--RM", required=True, help="oracle, oracle:noise=E, or the name of a served reward model")
     parser.add_argument("--save_dir", type=Path, required=True)
     parser.add_argument("--controller_addr", default="http://127.0.0.1:28777")
+    parser.add_argument("--skip_bad_rows", action="store_true", help="questions that cannot be scored become errors")
     try:
         asyncio.run(run(parser.parse_args(arguments)))
     except (BadInput, TaskError, records.RecordError, ServiceError) as error:

@@ -36,6 +36,10 @@ class JudgeLM(LanguageModel, Protocol):
         ...
 
 
+class NoVerdict(ModelError):
+    """What the judge wants to say next is neither of its verdicts."""
+
+
 @dataclass
 class JudgeRM:
     """A `RewardModel` over an LM with a card of head "generative"."""
@@ -110,20 +114,29 @@ class JudgeRM:
         seeds = [draw_seed(self.seed, prompt, (), 0, k) for k in range(wanted.samples)]
         samples = await self.lm.generate(prompt, sampling, seeds, ledger)
         texts = Counter(sample.text for sample in samples if sample.text.endswith(wanted.end))
-        if 2 * texts.total() < wanted.samples or not texts:
+        scores = await together([self._verdict_or_none(prompt + text, ledger) for text in texts])
+        given = [(score, n) for score, n in zip(scores, texts.values(), strict=True) if score is not None]
+        count = sum(n for _, n in given)
+        if 2 * count < wanted.samples or not count:
             raise ModelError(
-                f"only {texts.total()} of {wanted.samples} rationales of the judge {self.card.name!r} came to a "
+                f"only {count} of {wanted.samples} rationales of the judge {self.card.name!r} came to a "
                 f"verdict, within {wanted.max_tokens} tokens each"
             )
-        scores = await together([self._verdict(prompt + text, ledger) for text in texts])
-        return sum(score * n for score, n in zip(scores, texts.values(), strict=True)) / texts.total()
+        return sum(score * n for score, n in given) / count
+
+    async def _verdict_or_none(self, prompt: str, ledger: Ledger) -> float | None:
+        """P(good) after a rationale; None where the judge gives no verdict, for others of the step may have one."""
+        try:
+            return await self._verdict(prompt, ledger)
+        except NoVerdict:
+            return None
 
     async def _verdict(self, prompt: str, ledger: Ledger) -> float:
-        """P(good) / (P(good) + P(bad)) of the next token. Raises ModelError where it is likely to be neither."""
+        """P(good) / (P(good) + P(bad)) of the next token. Raises NoVerdict where it is likely to be neither."""
         good, bad = await self.lm.logprobs_of(prompt, (self.card.good, self.card.bad), ledger)
         mass = math.exp(good) + math.exp(bad)
         if mass < LEAST_MASS:
-            raise ModelError(
+            raise NoVerdict(
                 f"the judge {self.card.name!r} gives no verdict: {self.card.good!r} and {self.card.bad!r} have a "
                 f"probability of {mass:.1g} together; check that the card is this model's"
             )

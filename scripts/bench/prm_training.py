@@ -5,7 +5,6 @@ of its own, so that its peak memory is its own. Rows:
 
 - `pad to 2048`: the reference, all inputs padded to 2,048 tokens, as OpenR's scripts have it;
 - `length grouped`: inputs of like length together, padded to the longest of their batch;
-- `length grouped, eager`: the same with the attention that `ours` uses on a CPU;
 - `ours`: prm/training.
 
 tokens_per_s counts real tokens, without padding, after warm-up updates. peak_mb is the process's resident memory.
@@ -19,20 +18,22 @@ import json
 import os
 import platform
 import random
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-REFERENCE, GROUPED, EAGER, OURS = "pad to 2048", "length grouped", "length grouped, eager", "ours"
+from scripts.bench.own_process import in_own_process  # noqa: E402
+
+REFERENCE, GROUPED, OURS = "pad to 2048", "length grouped", "ours"
 LENGTH = 2048
-ROWS = {REFERENCE: 4, GROUPED: 8, EAGER: 8, OURS: None}  # of a forward pass; ours has a budget of tokens
+ROWS = {REFERENCE: 4, GROUPED: 8, OURS: None}  # of a forward pass; ours has a budget of tokens
 Row = dict[str, Any]
 
 
@@ -57,7 +58,7 @@ def main() -> int:
         return 0
     rows = []
     for name in ROWS:
-        rows.append(in_own_process(name))
+        rows.append(in_own_process(__file__, name))
         rows[-1]["speedup"] = rows[-1]["tokens_per_s"] / rows[0]["tokens_per_s"]
         print(f"{name}: {rows[-1]['tokens_per_s']:,.0f} tokens/s", file=sys.stderr, flush=True)
     rows[-1]["speedup_length_grouped"] = rows[-1]["tokens_per_s"] / rows[1]["tokens_per_s"]
@@ -73,21 +74,6 @@ def main() -> int:
         machine |= {"threads": args.threads, "dtype": args.dtype, "torch": torch.__version__}
         args.json.write_text(json.dumps({"bench": "prm_training", "machine": machine, "rows": rows}, indent=2) + "\n")
     return 0
-
-
-def in_own_process(name: str) -> Row:
-    """Start this file for one trainer; its row with the peak memory. Raises CalledProcessError."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--trainer", name]
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command)
-        out.seek(0)
-        row = json.loads(out.read().strip().splitlines()[-1])
-    kilobytes = usage.ru_maxrss / 1024 if sys.platform == "darwin" else usage.ru_maxrss
-    return row | {"peak_mb": round(kilobytes * 1024 / 1e6, 1)}
 
 
 def measure(args: argparse.Namespace) -> Row:
@@ -109,8 +95,7 @@ def measure(args: argparse.Namespace) -> Row:
     ours = args.trainer == OURS
     updates = max(1, args.updates // 4) if args.trainer == REFERENCE else args.updates
     warm_up = 1 if args.trainer == REFERENCE else 3
-    attention = "eager" if device == "cpu" and args.trainer in (OURS, EAGER) else "sdpa"
-    trainee = models.load(args.model, card, attention=attention)
+    trainee = models.load(args.model, card)
     cases = [Case("", "", *one) for one in made_up(args.update_size * (args.updates + 3))]
     examples = lay_out(cases, trainee.layouter, "hard", Skips())
     rows = ROWS[args.trainer]
@@ -118,7 +103,7 @@ def measure(args: argparse.Namespace) -> Row:
 
     class Clock(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            marks.append((time.perf_counter(), trainer.tokens if ours else collate.tokens))
+            marks.append((time.perf_counter(), trainer.tokens))
 
     with tempfile.TemporaryDirectory() as folder:
         options = TrainingArguments(
@@ -132,29 +117,36 @@ def measure(args: argparse.Namespace) -> Row:
             plan = Plan(examples, args.update_size, args.batch_tokens or BATCH_TOKENS[device])
             trainer = PrmTrainer(trainee, Task(plan, "cross_entropy"), options, callbacks=[Clock()])
         else:
-            from transformers import Trainer
+            from transformers import AutoModelForCausalLM, Trainer
 
+            class Counting(Trainer):
+                tokens = 0  # learnt from; the loader is a batch ahead
+
+                def training_step(self, model: Any, inputs: Row, *args: Any) -> torch.Tensor:
+                    self.tokens += int(inputs["attention_mask"].sum())
+                    return super().training_step(model, inputs, *args)
+
+            model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)  # as transformers has it
             collate = Collate(LENGTH if args.trainer == REFERENCE else None)
             good, bad = (trainee.layouter.single_token(name, getattr(card, name)) for name in ("good", "bad"))
             data = [as_lm(example, good, bad) for example in examples]
-            trainer = Trainer(trainee.model, options, train_dataset=data, data_collator=collate, callbacks=[Clock()])
+            trainer = Counting(model, options, train_dataset=data, data_collator=collate, callbacks=[Clock()])
         trainer.train()
     (start, before), (end, after) = marks[warm_up - 1], marks[-1]
     return {"trainer": args.trainer, "tokens_per_s": (after - before) / (end - start), "peak_mb": 0.0,
             "tokens": after - before, "seconds": end - start, "updates": updates}  # fmt: skip
 
 
+@dataclass(frozen=True)
 class Collate:
-    """Pads a causal LM's inputs to `length`, or to the longest, and counts their real tokens."""
+    """Pads a causal LM's inputs to `length`, or to the longest."""
 
-    def __init__(self, length: int | None) -> None:
-        self.length, self.tokens = length, 0
+    length: int | None
 
     def __call__(self, rows: Sequence[Row]) -> Row:
         import torch
 
         length = self.length or max(len(row["input_ids"]) for row in rows)
-        self.tokens += sum(len(row["input_ids"]) for row in rows)
 
         def padded(name: str, fill: int) -> torch.Tensor:
             return torch.tensor([row[name] + [fill] * (length - len(row[name])) for row in rows])

@@ -22,7 +22,6 @@ import asyncio
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +32,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
+
+from scripts.bench.own_process import in_own_process, megabytes  # noqa: E402
 
 REFERENCE, SAME, BEST = "trl", "ours_same_engine", "ours_best"
 TRAINERS = (REFERENCE, SAME, BEST)
@@ -76,8 +77,9 @@ def main() -> int:
         print(json.dumps(measure(args)))
         return 0
     rows: list[Row] = []
+    environment = {"OMP_NUM_THREADS": str(args.threads), "TOKENIZERS_PARALLELISM": "false"}
     for name in TRAINERS:
-        rows.append(in_own_process(name, args.threads))
+        rows.append(in_own_process(__file__, name, environment))
         rows[-1]["vs_trl"] = rows[-1]["samples_per_s"] / rows[0]["samples_per_s"]
     print("  ".join(f"{name:>16}" for name in rows[0]))
     for row in rows:
@@ -90,26 +92,6 @@ def main() -> int:
         machine |= {name: version(name) for name in ("torch", "transformers", "trl")}
         args.json.write_text(json.dumps({"bench": "rl", "machine": machine, "rows": rows}, indent=2) + "\n")
     return 0
-
-
-def in_own_process(name: str, threads: int) -> Row:
-    """Start this file for one trainer; its row with the peak memory. Raises CalledProcessError."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--trainer", name]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command)
-        out.seek(0)
-        row = json.loads(out.read().strip().splitlines()[-1])
-    return row | {"peak_mb": round(megabytes(usage.ru_maxrss), 1)}
-
-
-def megabytes(maxrss: int) -> float:
-    """From what the system counts in."""
-    return (maxrss / 1024 if sys.platform == "darwin" else maxrss) * 1024 / 1e6
 
 
 def measure(args: argparse.Namespace) -> Row:

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every kind of PRM of the embedded task from the same base and the same labelled solutions, and one table of them:
-# hard and soft labels, outcomes alone (orm, ovm), the oracle's labels (the ceiling), and a generative judge.
+# hard and soft labels, outcomes alone (orm, ovm), the oracle's labels (the ceiling), and two generative judges, one that
+# answers at once and one that reasons first.
 # sh train/tiny/prm_kinds.sh RUN_DIR, a best_of_n run of reason/evaluation/evaluate.py on the test split, whose samples
 # all are judged on. After train/tiny/make_models.sh. About an hour and a half on two cores; what is there is kept.
 set -eu
@@ -11,7 +12,7 @@ RUN=$1
 WORK=${WORK:-runs/tiny}             # of make_models.sh
 OUT=${OUT:-$WORK/kinds}
 KINDS=${KINDS-hard soft orm ovm oracle}
-JUDGES=${JUDGES-judge}              # reasoning-judge too: it leaves some steps without a verdict, which ends its best_of_n
+JUDGES=${JUDGES-judge reasoning-judge}
 EPOCHS=${EPOCHS:-4}
 JUDGE_EPOCHS=${JUDGE_EPOCHS:-2}    # a judge reads a solution once for each of its steps
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
@@ -30,9 +31,10 @@ train() {
 judge() {
     name=$1
     shift
-    for benchmark in "arithmetic --skip_bad_rows --run $RUN" "best_of_n $RUN"; do # no verdict on a step: skipped
+    for benchmark in "arithmetic --run $RUN" "best_of_n $RUN"; do
         out=$OUT/results/$name-${benchmark%% *}
-        [ -f "$out/result.json" ] || "$PYTHON" prm/evaluate.py $benchmark "$@" --out "$out"
+        # A judge may leave a step without a verdict: counted, and left out.
+        [ -f "$out/result.json" ] || "$PYTHON" prm/evaluate.py $benchmark "$@" --skip_bad_rows --out "$out"
     done
 }
 

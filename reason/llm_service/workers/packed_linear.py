@@ -34,5 +34,9 @@ def pack_linears(model: nn.Module) -> None:
         return
     for module in list(model.modules()):
         for name, child in module.named_children():
-            if type(child) is nn.Linear and child.weight.dtype == torch.float32 and child.weight.device.type == "cpu":
+            if (
+                isinstance(child, nn.Linear)
+                and child.weight.dtype == torch.float32
+                and child.weight.device.type == "cpu"
+            ):
                 setattr(module, name, PackedLinear(child))

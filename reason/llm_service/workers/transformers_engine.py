@@ -30,12 +30,11 @@ from reason.llm_service.workers.prompt_cache import PromptCache
 from reason.llm_service.workers.rows import Rows
 from reason.llm_service.workers.sampling import draw, uniforms
 from reason.llm_service.workers.slots import CHUNK, Block, Slots, round_up
+from reason.llm_service.workers.stop_tables import END, MAYBE, StopTables
 
 PREFILL_TOKENS = 1024  # of one prefill pass; a longer prompt has one of its own
 ROWS_PER_THREAD = 4  # on a CPU, fewer rows of a product take another kernel, whose sums differ in the last bit
 BLOCK = 32  # rows that are attended together on a CPU, see `Rows`
-END, MAYBE = 1, 2  # what a sampled token may mean: the sample ends; a stop text may be complete
-MAX_STOP_TABLES = 64
 
 
 class Engine:
@@ -66,6 +65,7 @@ class Engine:
         self.rows = Rows(self.slots, number, block)
         self.cache = PromptCache(self.slots, cache_bytes)
         self.vocabulary = model.config.get_text_config().vocab_size
+        self.stops = StopTables(tokenizer, self.vocabulary, end_ids)
         self.inbox: deque[Job] = deque()
         self.changes: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self.wake = threading.Condition()
@@ -82,11 +82,8 @@ class Engine:
         self.temperature = np.zeros(max_samples, np.float32)
         self.top_p = np.ones(max_samples, np.float32)
         self.top_k = np.zeros(max_samples, np.int64)
-        self.table = np.zeros(max_samples, np.int64)  # row of `meanings`
+        self.table = np.zeros(max_samples, np.int64)  # its number in `stops`
         self.output = np.zeros((max_samples, 0), np.int64)
-        self.meanings = np.zeros((0, self.vocabulary), np.uint8)
-        self.tables: dict[tuple, int] = {}
-        self.pieces: list[str] | None = None
         self.thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.thread.start()
 
@@ -296,39 +293,12 @@ class Engine:
         self.count[samples] = self.logprob[samples] = 0
         self.temperature[samples], self.top_p[samples] = request.temperature, request.top_p
         self.top_k[samples] = request.top_k
-        self.table[samples] = self._meanings(request)
+        self.table[samples] = self.stops.number(request, idle=self.active == 0)
         self.active = samples.stop
         *prompt, last = request.prompt_ids
         parts = [samples] if self.share else [slice(i, i + 1) for i in range(samples.start, samples.stop)]
         rows = [self.rows.open(part, last, len(prompt)) for part in parts]
         return Started(job, slice(rows[0], rows[-1] + 1), prompt, first == 0)
-
-    def _meanings(self, request: GenerateRequest) -> int:
-        """The row of `meanings` for the stop texts and tokens of a request."""
-        key = (request.stop, request.stop_token_ids, request.ignore_eos)
-        if key not in self.tables:
-            if len(self.tables) >= MAX_STOP_TABLES and self.active == 0:
-                self.tables.clear()
-                self.meanings = self.meanings[:0]
-            meaning = np.zeros((1, self.vocabulary), np.uint8)
-            if request.stop:
-                meaning[0, self._completing(request.stop)] = MAYBE
-            end_ids = set() if request.ignore_eos else self.end_ids
-            ends = [i for i in end_ids | set(request.stop_token_ids) if 0 <= i < self.vocabulary]
-            meaning[0, ends] = END
-            self.tables[key] = len(self.meanings)
-            self.meanings = np.concatenate([self.meanings, meaning])
-        return self.tables[key]
-
-    def _completing(self, stop: tuple[str, ...]) -> list[int]:
-        """Tokens whose text has the last character of a stop text: only behind these is a text looked at."""
-        if self.pieces is None:  # twice each: the first token of a text may lose its leading space
-            pairs = [[i, i] for i in range(min(len(self.tokenizer), self.vocabulary))]
-            self.pieces = self.tokenizer.batch_decode(pairs, clean_up_tokenization_spaces=False)
-        last = {text[-1] for text in stop}
-        if any(char > "\x7f" for char in last):
-            last.add("\ufffd")  # a part of a character
-        return [i for i, piece in enumerate(self.pieces) if not last.isdisjoint(piece)]
 
     def _step(self) -> None:
         """One token for every sample."""
@@ -358,7 +328,7 @@ class Engine:
         self.count[live] += 1
         self.logprob[live] += logprobs
         self.rows.written()
-        meaning = self.meanings[self.table[live], tokens]
+        meaning = self.stops.look_up(self.table[live], tokens)
         broken = ~np.isfinite(logprobs)
         ready = (meaning != 0) | (self.count[live] >= self.limit[live]) | broken
         for sample in np.flatnonzero(ready)[::-1]:  # from the last: the last one takes the number of one that ends

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from prm.benchmarks.arithmetic import choose, wrong_questions
+from prm.benchmarks.arithmetic import back, choose, wrong_questions
 from prm.benchmarks.baselines import baselines, features
-from prm.benchmarks.cases import Case
+from prm.benchmarks.cases import Case, Scored
 from reason.evaluation import records
 from reason.model_cards.card import to_dict
 from tests.fakes import LM_CARD
@@ -97,6 +97,13 @@ def test_the_wrong_question_is_never_the_right_one():
     cases = [make("a", "1"), make("b", "1"), make("b", "2")]
     assert [case.question for case in wrong_questions(cases)] == ["b", "a", "a"]
     assert wrong_questions(cases[1:]) == []
+
+
+def test_scores_under_wrong_questions_stay_with_their_solutions():
+    cases = [make("a", "1"), make("b", "1"), make("b", "2")]
+    others = wrong_questions(cases)
+    found = back(Scored("x", [others[0], others[2]], [[0.1], [0.3]]), others, cases)
+    assert found.cases == [cases[0], cases[2]] and found.scores == [[0.1], [0.3]], "one without a score is left out"
 
 
 def test_a_baseline_learns_what_its_feature_says_and_is_measured_on_other_questions():

@@ -3,10 +3,13 @@
 import asyncio
 import json
 
+import pytest
+
 from envs.base_env import DataOptions, load_task
 from reason.evaluation import records, rescore
 from reason.evaluation.evaluator import Setup, evaluate
 from reason.guided_search.options import SearchOptions
+from reason.inference.base import ModelError, ServiceError
 from reason.inference.oracle import OracleRM
 from reason.model_cards.card import to_dict
 from tests.fakes import LM_CARD, FakeLM, FakeRM
@@ -50,3 +53,23 @@ def test_a_tree_search_is_refused(tmp_path, capsys):
     path = run(FakeRM(), tmp_path, "beam_search")
     assert rescore.main([str(path), "--RM", "oracle", "--save_dir", str(tmp_path)]) == 2
     assert "only the samples of best_of_n" in capsys.readouterr().err
+
+
+class Mute(FakeRM):
+    """Scores nothing of one question."""
+
+    async def score(self, problem, solutions, ledger):
+        if problem.id.endswith("/3"):
+            raise ModelError("no verdict")
+        return await super().score(problem, solutions, ledger)
+
+
+def test_a_question_that_cannot_be_scored_is_refused_or_an_error(tmp_path):
+    path = run(FakeRM(), tmp_path / "a")
+    with pytest.raises(ServiceError, match="line 4: no verdict"):
+        asyncio.run(rescore.rescore(path, "mute", Mute(), tmp_path / "b"))
+    assert not (tmp_path / "b").exists()
+    folder = asyncio.run(rescore.rescore(path, "mute", Mute(), tmp_path / "b", skip=True))
+    failed = [row for row in records.read_records(folder) if row["error"] is not None]
+    assert [(row["error"]["message"], row["result"], row["output"]) for row in failed] == [("no verdict", None, [])]
+    assert len(records.read_records(folder)) == 20

@@ -91,6 +91,16 @@ async def test_rationales_are_averaged() -> None:
     assert not set(first) & set(lm.seeds[8:])
 
 
+async def test_a_rationale_without_a_verdict_leaves_the_others() -> None:
+    """After "b" the judge says neither: (2 x 0.75 + 0.25) / 3; with three such rationales it is an error."""
+    probabilities = {"ok?a\n": (0.6, 0.2), "ok?b\n": (1e-5, 1e-5), "ok?c\n": (0.1, 0.3)}
+    rm = JudgeRM(REASONING, ScriptedLM(probabilities, ["a\n", "b\n", "a\n", "c\n"]), {})
+    assert await rm.score(PROBLEM, [STEPS[:1]], Ledger()) == [pytest.approx([1.75 / 3])]
+    rm = JudgeRM(REASONING, ScriptedLM(probabilities, ["a\n", "b\n", "b\n", "b\n"]), {})
+    with pytest.raises(ModelError, match="only 1 of 4 rationales"):
+        await rm.score(PROBLEM, [STEPS[:1]], Ledger())
+
+
 async def test_no_verdict_is_an_error_and_no_score() -> None:
     rm, ledger = JudgeRM(CARD, ScriptedLM({"ok?": (1e-5, 1e-6)}), {}), Ledger()
     with pytest.raises(ModelError, match="no verdict"):

@@ -14,6 +14,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from prm.training.linear import convolve_linears
 from reason.evaluation.arguments import BadInput
 from reason.inference.base import Sampling
 from reason.llm_service.workers.base_worker import StartError, with_template
@@ -210,11 +211,10 @@ def load(
     transformers.utils.logging.disable_progress_bar()  # the run has a bar of its own
     weights = torch.bfloat16 if dtype == "bf16" and lora else torch.float32
     nf4 = lora is not None and lora.nf4
-    attention = "eager" if device == "cpu" else "sdpa"  # on a CPU eager's backward pass is twice as fast
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
         model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=weights, attn_implementation=attention, trust_remote_code=trust_remote_code,
+            path, dtype=weights, attn_implementation="sdpa", trust_remote_code=trust_remote_code,
             quantization_config=_nf4(weights) if nf4 else None,
         )  # fmt: skip
     except (OSError, ValueError) as error:
@@ -229,6 +229,7 @@ def load(
     frozen = copy.deepcopy(model).requires_grad_(False) if reference and lora is None else None
     if lora is not None:
         model = _with_adapter(model, lora)
+    convolve_linears(model)
     model.eval()
     if gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})

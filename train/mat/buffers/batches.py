@@ -38,6 +38,16 @@ def minibatches(rollouts: Sequence[Rollout], count: int, seed: str) -> list[list
     return [[rollouts[i] for i in part] for first in range(count) if (part := order[first::count])]
 
 
+def alike(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
+    """Solutions of one question together of which all is the same that bears on what is learnt."""
+    found: dict[tuple, list[Rollout]] = {}
+    for one in rollouts:
+        learnt = [tuple(numbers.tolist()) for numbers in (one.advantages, one.returns) if numbers is not None]
+        key = (one.group, tuple(one.token_ids), tuple(one.ends), one.sampled_logprob, *learnt)
+        found.setdefault(key, []).append(one)
+    return list(found.values())
+
+
 def passes(rollouts: Sequence[Rollout], token_budget: int, device: torch.device) -> list[Pass]:
     """Forward passes of solutions of like length, of at most `token_budget` padded tokens where more than one."""
     plan = batches([rollout.length for rollout in rollouts], token_budget)

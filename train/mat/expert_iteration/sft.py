@@ -16,9 +16,10 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
-from prm.training.arguments import number, share
-from prm.training.run import BATCH_TOKENS, learn, say, settings_of, to_resume, training_arguments
-from reason.evaluation.arguments import BadInput, OneLineParser, positive
+from prm.training.arguments import checkpoint_options, loop_options
+from prm.training.command import exit_status, say
+from prm.training.run import BATCH_TOKENS, learn, settings_of, to_resume, training_arguments
+from reason.evaluation.arguments import OneLineParser, positive
 
 ROWS_OF = "train.mat.expert_iteration.collect"
 
@@ -39,31 +40,18 @@ def parser() -> argparse.ArgumentParser:
     a("--trust_remote_code", action="store_true", help="run code that comes with the model")
 
     a = p.add_argument_group("training").add_argument
-    a("--num_train_epochs", type=number, default=2.0, metavar="N", help="default %(default)s")
-    a("--total_batch_size", type=positive, default=64, help="solutions an update, in all; default %(default)s")
-    a("--batch_tokens", type=positive, metavar="N", help="padded tokens of a forward pass; default by device")
-    a("--per_device_train_batch_size", type=positive, metavar="N", help="at most N solutions in a forward pass")
-    a("--learning_rate", type=number, default=1e-5, help="its peak; default %(default)s")
-    a("--warmup_ratio", type=share, default=0.03, help="of the updates; default %(default)s")
-    a("--weight_decay", type=share, default=0.0, help="default %(default)s")
-    a("--max_grad_norm", type=number, default=1.0, help="default %(default)s")
-    a("--dtype", choices=("fp32", "bf16"), help="of the arithmetic; weights that learn are fp32 either way; default: "
-      "bf16 on a GPU, else fp32")  # fmt: skip
-    a("--gradient_checkpointing", action="store_true", help="less memory, a third more time")
-    a("--seed", type=int, default=42, help="default %(default)s")
+    loop_options(a)
 
     a = p.add_argument_group("output").add_argument
     a("--output_dir", type=Path, required=True, metavar="DIR", help="a plain Hugging Face model with its card")
-    a("--resume", action="store_true", help="go on from the last checkpoint in --output_dir")
-    a("--save_steps", type=positive, metavar="N", help="a checkpoint every N updates; default: every epoch")
-    a("--save_total_limit", type=positive, default=1, metavar="N", help="checkpoints kept; default %(default)s")
-    a("--logging_steps", type=positive, default=10, metavar="N", help="default %(default)s")
+    checkpoint_options(a)
+    p.set_defaults(num_train_epochs=2.0, total_batch_size=64, learning_rate=1e-5, weight_decay=0.0, save_total_limit=1)
     p.set_defaults(deepspeed=None, save_dtype=None)  # of prm.training.run, and not here
     return p
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train and save. Raises BadInput, CardError, DataError, TrainingError, OSError."""
+    """Train and save. Raises BadInput, CardError, DataError, TrainingError, RecordError, OSError."""
     import torch
     from transformers.trainer_utils import get_last_checkpoint, set_seed
 
@@ -108,22 +96,7 @@ def train(args: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    args = parser().parse_args(arguments)
-
-    from data.preprocess.rows import DataError
-    from prm.training.trainer import TrainingError
-    from reason.evaluation.records import RecordError
-    from reason.model_cards.card import CardError
-
-    try:
-        train(args)
-    except (BadInput, CardError, DataError, RecordError, TrainingError, OSError) as error:
-        say(f"sft.py: {' '.join(str(error).split())}", sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        say(f"sft.py: interrupted; --resume goes on from the last checkpoint in {args.output_dir}", sys.stderr)
-        return 130
-    return 0
+    return exit_status("sft.py", train, parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
 """One update of policy and critic from a batch of solutions: the same for every algorithm.
 
 The loss of a mini-batch is a sum over units whose weights are settled before it is cut into forward passes, and the
-gradients of the passes are added up, those of all processes: the cut changes speed and memory and nothing else.
+gradients of the passes are added up, those of all processes: the cut changes speed and memory and nothing else. Samples
+of a question that came out the same go through the models once, with their weights added up; a policy that is sure of
+itself draws few different ones.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from train.mat.agents.policy import Policy
-from train.mat.buffers.batches import Pass, minibatches, passes
+from train.mat.buffers.batches import Pass, alike, minibatches, passes
 from train.mat.buffers.rollout import Rollout
 from train.mat.errors import TrainingError
 from train.mat.models.critic import Critic
@@ -31,10 +33,12 @@ class Means:
     sums: dict[str, float] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
 
-    def add(self, name: str, values: Tensor) -> None:
-        """Count some values."""
-        self.sums[name] = self.sums.get(name, 0.0) + values.detach().float().sum().item()
-        self.weights[name] = self.weights.get(name, 0.0) + values.numel()
+    def add(self, name: str, values: Tensor, counts: Tensor | None = None) -> None:
+        """Count some values, each once or as often as `counts` says."""
+        values = values.detach().float().cpu()
+        counts = torch.ones_like(values) if counts is None else counts
+        self.sums[name] = self.sums.get(name, 0.0) + (values * counts).sum().item()
+        self.weights[name] = self.weights.get(name, 0.0) + counts.sum().item()
 
     def report(self, processes: Processes) -> dict[str, float]:
         """Name -> mean over all processes."""
@@ -93,22 +97,31 @@ class Trainer:
         with_old = options.epochs * options.minibatches > 1 or (with_reference and options.kl_in == "reward")
         if not (with_old or with_reference or self.critic is not None):
             return
-        for one in passes(rollouts, self.token_budget, self.policy.device):
+        for one, copies in self._passes(rollouts):
             if with_old:
-                self._note(one, "old_logprobs", self.policy.logprobs(one)[0])
+                self._note(one, copies, "old_logprobs", self.policy.logprobs(one)[0])
             if with_reference:
-                self._note(one, "reference_logprobs", self.policy.reference_logprobs(one))
+                self._note(one, copies, "reference_logprobs", self.policy.reference_logprobs(one))
             if self.critic is not None:
                 with self.policy.arithmetic():
                     values, last = self.critic(one)
-                self._note(one, "values", values)
-                for rollout, value in zip(one.rollouts, last.tolist(), strict=True):
-                    rollout.last_value = value
+                self._note(one, copies, "values", values)
+                for same, value in zip(copies, last.tolist(), strict=True):
+                    for rollout in same:
+                        rollout.last_value = value
+
+    def _passes(self, rollouts: Sequence[Rollout]) -> Iterator[tuple[Pass, list[list[Rollout]]]]:
+        """Forward passes over different solutions, with all that each row stands for."""
+        copies = {id(same[0]): same for same in alike(rollouts)}
+        different = [same[0] for same in copies.values()]
+        for one in passes(different, self.token_budget, self.policy.device):
+            yield one, [copies[id(rollout)] for rollout in one.rollouts]
 
     @staticmethod
-    def _note(one: Pass, name: str, of_tokens: Tensor) -> None:
-        for rollout, part in zip(one.rollouts, one.split(of_tokens.float().cpu()), strict=True):
-            setattr(rollout, name, part)
+    def _note(one: Pass, copies: Sequence[Sequence[Rollout]], name: str, of_tokens: Tensor) -> None:
+        for same, part in zip(copies, one.split(of_tokens.float().cpu()), strict=True):
+            for rollout in same:
+                setattr(rollout, name, part)
 
     def _step(self, batch: Sequence[Rollout], where: str) -> None:
         """One step of both optimizers, from the gradients of all processes."""
@@ -117,7 +130,7 @@ class Trainer:
         weights = losses.unit_weights(sizes, options.aggregation, options.constant)
         lengths = [len(one.token_ids) for one in batch]
         of_tokens = losses.unit_weights(lengths, options.aggregation, options.constant)
-        share = {id(one): pair for one, pair in zip(batch, zip(weights, of_tokens, strict=True), strict=True)}
+        share = {id(one): pair for one, *pair in zip(batch, weights, of_tokens, strict=True)}
         values = sum(len(one.returns) for one in batch if one.returns is not None)
         silent = options.kl_coef == 0 and options.entropy_coef == 0 and self.critic is None
         telling = [one for one in batch if not silent or bool(one.advantages.any())]  # the others' gradient is 0
@@ -125,10 +138,12 @@ class Trainer:
         if not telling:
             return
         total = 0.0
-        for one in passes(self.processes.share(telling), self.token_budget, self.policy.device):
-            loss = self._policy_loss(one, [share[id(r)] for r in one.rollouts], sum(lengths))
+        for one, copies in self._passes(self.processes.share(telling)):
+            counts = torch.tensor([float(len(same)) for same in copies])
+            shares = torch.tensor([share[id(same[0])] for same in copies]) * counts[:, None]
+            loss = self._policy_loss(one, counts, shares, sum(lengths))
             if self.critic is not None:
-                loss = loss + options.value_loss_coef * self._value_loss(one) / values
+                loss = loss + options.value_loss_coef * self._value_loss(one, counts) / values
             loss.backward()
             total += loss.item()
         total = sum(self.processes.gather(total))
@@ -144,8 +159,11 @@ class Trainer:
             optimizer.zero_grad()
         self.means.add("loss", torch.tensor([total]))
 
-    def _policy_loss(self, one: Pass, shares: Sequence[tuple[float, float]], tokens: int) -> Tensor:
-        """The part of the loss that stands in one pass; `shares`: weights of a unit and of a token of each solution."""
+    def _policy_loss(self, one: Pass, counts: Tensor, shares: Tensor, tokens: int) -> Tensor:
+        """The part of the loss that stands in one pass.
+
+        counts: [rows], how many solutions a row stands for; shares: [rows, 2], what a unit and a token of them weigh.
+        """
         options, device = self.options, self.policy.device
         logprobs, entropy = self.policy.logprobs(one)
         old = logprobs.detach()
@@ -153,6 +171,7 @@ class Trainer:
             old = torch.cat([r.old_logprobs for r in one.rollouts]).to(device)
         lengths = torch.tensor([len(r.token_ids) for r in one.rollouts])
         sizes = torch.tensor([len(r.advantages) for r in one.rollouts])
+        of_token = counts.repeat_interleave(lengths)  # how many tokens each stands for
         units = torch.cat(
             [first + _unit_of_token(r, options.ratio) for r, first in zip(one.rollouts, sizes.cumsum(0) - sizes)]
         ).to(device)
@@ -163,20 +182,20 @@ class Trainer:
         if options.importance_cap:
             corrections = losses.importance_weights(mismatch, options.importance_cap)
             each = each * corrections.repeat_interleave(sizes).to(device)
-        of_units, of_tokens = torch.tensor(shares).T
+        of_units, of_tokens = shares.T
         loss = (each * of_units.repeat_interleave(sizes).to(device)).sum()
         if options.entropy_coef:
-            loss = loss - options.entropy_coef * entropy.sum() / tokens
+            loss = loss - options.entropy_coef * (entropy * of_token.to(device)).sum() / tokens
         if options.kl_coef:
             reference = torch.cat([r.reference_logprobs for r in one.rollouts]).to(device)
-            self.means.add("kl", kl.k3(logprobs, reference))
+            self.means.add("kl", kl.k3(logprobs, reference), of_token)
             if options.kl_in == "loss":
                 terms = kl.in_loss(options.kl_estimator, logprobs, old, reference)
                 loss = loss + options.kl_coef * (terms * of_tokens.repeat_interleave(lengths).to(device)).sum()
-        self.means.add("entropy", entropy)
-        self.means.add("clip_fraction", was_clipped)
-        self.means.add("kl_old", kl.k3(old, logprobs))
-        self.means.add("sampler_gap", (mismatch.cpu() / lengths).abs())
+        self.means.add("entropy", entropy, of_token)
+        self.means.add("clip_fraction", was_clipped, counts.repeat_interleave(sizes))
+        self.means.add("kl_old", kl.k3(old, logprobs), of_token)
+        self.means.add("sampler_gap", (mismatch.cpu() / lengths).abs(), counts)
         return loss
 
     @staticmethod
@@ -186,21 +205,21 @@ class Trainer:
         told = [float(s) if r.sampled_logprob is None else r.sampled_logprob for r, s in zip(one.rollouts, sums)]
         return (torch.stack(sums).cpu().double() - torch.tensor(told, dtype=torch.float64)).float()
 
-    def _value_loss(self, one: Pass) -> Tensor:
-        """The sum over the units of the critic in one pass."""
+    def _value_loss(self, one: Pass, counts: Tensor) -> Tensor:
+        """The sum over the units of the critic in one pass; `counts`: [rows], how many solutions a row stands for."""
         assert self.critic is not None
         with self.policy.arithmetic():
             values, _ = self.critic(one)
         found = torch.zeros((), device=values.device)
-        for rollout, now in zip(one.rollouts, one.split(values), strict=True):
+        for rollout, now, count in zip(one.rollouts, one.split(values), counts.tolist(), strict=True):
             assert rollout.returns is not None and rollout.values is not None
             old, returns = rollout.values.to(now), rollout.returns.to(now)
             if len(returns) != len(now):  # of steps
                 starts = torch.tensor(rollout.starts, device=now.device)
                 now, old = now[starts], old[starts]
             each = losses.value_losses(now, old, returns, self.options.value_clip, self.options.huber_delta)
-            self.means.add("value_loss", each)
-            found = found + each.sum()
+            self.means.add("value_loss", each, torch.full((len(each),), count))
+            found = found + each.sum() * count
         return found
 
     def _check(self, value: float, what: str, batch: Sequence[Rollout], where: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.train.mat.toys import QUESTION, RIGHT, WRONG, TableCritic, TablePolicy, rollout, trainer
+from train.mat.buffers.batches import Pass
 from train.mat.buffers.rollout import Rollout
 from train.mat.errors import TrainingError
 from train.mat.trainers import ALGORITHMS
@@ -85,6 +86,39 @@ def test_the_cut_into_passes_changes_nothing(algorithm: str, aggregation: str) -
         assert torch.allclose(logits, found[0][0], atol=1e-6)
         assert torch.allclose(critic, found[0][1], atol=1e-6)
         assert metrics["loss"] == pytest.approx(found[0][2]["loss"], abs=1e-6)
+
+
+class CountingPolicy(TablePolicy):
+    """Counts the solutions that it looks at with gradients or without."""
+
+    rows = 0
+
+    def logprobs(self, one: Pass) -> tuple[torch.Tensor, torch.Tensor]:
+        self.rows += len(one.rollouts)
+        return super().logprobs(one)
+
+
+def learnt(algorithm: str) -> tuple[CountingPolicy, torch.Tensor, dict[str, float]]:
+    """Three equal samples of four, and two that are equal but for their rewards: policy, critic and metrics after."""
+    equal = [rollout([1, 2, 2], [1, 3], [0.5, 1.0], sampled_logprob=-3.0) for _ in range(3)]
+    samples = [*equal, rollout([2, 1], [2], [0.0]), *(rollout([2], [1], [r], group=1) for r in (0.0, 1.0))]
+    policy = CountingPolicy()
+    policy.logits.data[0, 1] += 0.3  # away from the reference
+    one = trainer(policy, algorithm, kl_coef=0.1, entropy_coef=0.05, epochs=2)
+    metrics = one.learn(samples, 1)
+    return policy, one.critic.table.detach() if one.critic else torch.zeros(1), metrics
+
+
+@pytest.mark.parametrize("algorithm", ["APPO", "TPPO", "GRPO", "RLOO"])
+def test_equal_samples_go_through_the_models_once_and_change_nothing(
+    algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, critic, metrics = learnt(algorithm)
+    monkeypatch.setattr("train.mat.trainers.trainer.alike", lambda rollouts: [[one] for one in rollouts])
+    other, other_critic, expected = learnt(algorithm)
+    assert (policy.rows, other.rows) == (3 + 2 * 4, 3 * 6), "before the first step, and in two epochs"
+    assert torch.allclose(policy.logits, other.logits, atol=1e-6) and torch.allclose(critic, other_critic, atol=1e-6)
+    assert metrics == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_first_step_on_a_batch_has_ratio_one_and_later_ones_do_not() -> None:
