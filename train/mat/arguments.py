@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from prm.training.arguments import number
 from reason.evaluation.arguments import BadInput, OneLineParser, fraction, positive
 
 ALGORITHMS = ("APPO", "TPPO", "GRPO", "RLOO")
 GROUPED = {"GRPO", "RLOO"}
 ROLLOUT_ENGINES = ("transformers", "vllm", "served")
+SHARDS = ("gradients", "weights")
 GPU_MEMORY = 0.4
 CRITIC_ONLY = ("critic", "critic_lr", "gamma", "gae_lambda", "token_lambda", "value_clip", "value_loss_coef")
 
@@ -35,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
       "fp32 on a CPU, bf16 on a GPU")  # fmt: skip
     g("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
     g("--gradient_checkpointing", action="store_true", help="less memory, more time")
+    g("--shard", choices=SHARDS, help="share what learns out to the processes of torchrun: gradients and optimizer "
+      "(ZeRO-2), or weights, too, at any time (ZeRO-3); default: each has all of it; see sharding.py")  # fmt: skip
     g("--trust_remote_code", action="store_true", help="run code that comes with the models")
 
     g = p.add_argument_group("data").add_argument
@@ -79,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
     g = p.add_argument_group("algorithm").add_argument
     g("--algorithm_name", choices=ALGORITHMS, default="GRPO", help="default %(default)s")
     g("--num_updates", type=positive, default=100, help="batches of solutions; default %(default)s")
+    g("--max_seconds", type=number, metavar="S", help="of training, judging apart and resumed runs in all: the update "
+      "that passes them is the last")  # fmt: skip
     g("--ppo_epoch", type=positive, default=1, help="passes over a batch; default %(default)s")
     g("--num_mini_batch", type=positive, default=1, help="optimizer steps of a pass; default %(default)s")
     g("--lr", type=float, default=1e-6, help="default %(default)s")
@@ -133,6 +139,10 @@ def check(args: argparse.Namespace, processes: int = 1) -> None:
         )
     if args.questions % processes:
         raise BadInput(f"--questions {args.questions} do not divide into {processes} processes")
+    if args.shard and processes == 1:
+        raise BadInput("--shard shares the model out to several processes: start them with torchrun --nproc_per_node=N")
+    if args.shard and args.quantize:
+        raise BadInput("--quantize nf4 keeps weights of 4 bits, which cannot be cut up: leave out --shard")
     if args.temperature <= 0:
         raise BadInput("--temperature must be above 0: greedy solutions of a question are all the same")
     if not 0 < args.top_p <= 1:

@@ -1,9 +1,10 @@
 """The processes of a run: one, or several that `torchrun` started and that share its work (data parallel).
 
-Each process has the whole model and optimizer. It samples its share of an update's questions, computes values,
-log-probabilities and gradients of its share of the solutions, and judges its share of the held-out questions. What was
-sampled is made known to all, and gradients are added up. Advantages, mini-batches and the weights of the loss come of
-all solutions, so the number of processes changes speed and nothing else, but for the order in which numbers are added.
+Each process has the whole model and optimizer, or a share of them (sharding.py). It samples its share of an update's
+questions, computes values, log-probabilities and gradients of its share of the solutions, and judges its share of the
+held-out questions. What was sampled is made known to all, and gradients are added up. Advantages, mini-batches and the
+weights of the loss come of all solutions, so the number of processes changes speed and nothing else, but for the order
+in which numbers are added.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -71,6 +72,15 @@ class Processes:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             dist.all_reduce(parameter.grad, group=self.group)
+
+    def missing(self, count: int) -> int:
+        """Passes that a process must take part in beside its own `count`: none, as its model is whole."""
+        return 0
+
+    def in_turn(self, make: Callable[[], T]) -> T:
+        """What `make` makes, such as models, in each process; by all of them at once where each can hold its own."""
+        with self.together():
+            return make()
 
     def leave(self, status: int) -> None:
         """End one of several processes here, all of its work done, with an exit status.

@@ -1,8 +1,9 @@
 """Train a policy by reinforcement learning: `python -m train.mat.train_llm --model_name_or_path PATH ...`.
 
 On several devices: `torchrun --nproc_per_node=2 -m train.mat.train_llm ...`, which learns the same (processes.py). Each
-holds the whole model, its gradients and its optimizer. Of several machines the first one writes the run's folder, and
-all read models, data and, to resume, that folder. torchrun's own exit status is 1 for any failure.
+holds the whole model, its gradients and its optimizer, or with --shard a part (sharding.py). Of several machines the
+first one writes the run's folder, and all read models, data and, to resume, that folder. torchrun's own exit status is
+1 for any failure.
 
 Exit status: 0; 1 when training had to stop (NaN, a PRM that fails), with the last checkpoint kept; 2 for bad input, one
 line on stderr; 130 on Ctrl-C.
@@ -17,6 +18,7 @@ import logging
 import sys
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +35,13 @@ if TYPE_CHECKING:
     from reason.inference.base import RewardModel
     from reason.inference.fastchat import FastChatLM
     from train.mat.agents.policy import Policy
+    from train.mat.models.critic import Critic
     from train.mat.runner.generator import RolloutEngine
     from train.mat.runner.runner import Runner
 
 MAY_CHANGE = {  # of a run that is resumed
-    "resume", "num_updates", "save_dir", "save_interval", "eval_interval", "wandb", "device", "token_budget", "rows",
-    "controller_addr", "experiment_name", "rollout_model", "rollout_gpu_memory",
+    "resume", "num_updates", "max_seconds", "save_dir", "save_interval", "eval_interval", "wandb", "device",
+    "token_budget", "rows", "controller_addr", "experiment_name", "rollout_model", "rollout_gpu_memory", "shard",
 }  # fmt: skip
 
 
@@ -52,6 +55,11 @@ async def run(args: argparse.Namespace, processes: Processes = ALONE) -> int:
         with processes.together():
             check(args, processes.size)
             device = take_device(args)
+        if args.shard:
+            from train.mat.sharding import Shards
+
+            processes = Shards.of(processes, args.shard, device)
+        with processes.together():
             task = load_task(args.task_name)
             train, held_out = load(args, task)
             config = manifest(args, train, held_out) | {"processes": processes.size}
@@ -59,7 +67,9 @@ async def run(args: argparse.Namespace, processes: Processes = ALONE) -> int:
             rm = await stack.enter_async_context(reward_model(args, task))
             served = await stack.enter_async_context(rollout_workers(args))
             folder = args.resume or new_folder(args)
-            runner = build(args, task, train, held_out, rm, served, folder, device, processes)
+        policy, critic = processes.in_turn(partial(models, args, task, device, processes))
+        with processes.together():
+            runner = build(args, task, train, held_out, policy, critic, rm, served, folder, processes)
             stack.push_async_callback(runner.collector.grader.close)
             stack.callback(runner.collector.generator.close)
             if state is not None:
@@ -84,17 +94,47 @@ async def run(args: argparse.Namespace, processes: Processes = ALONE) -> int:
     return 0
 
 
-def build(
-    args: argparse.Namespace, task: Task, train: list[Problem], held_out: list[Problem], rm: RewardModel | None,
-    served: FastChatLM | None, folder: Path, device: str, processes: Processes,
-) -> Runner:  # fmt: skip
-    """Everything that a run is made of, at its beginning. Raises BadInput, CardError."""
+def models(
+    args: argparse.Namespace, task: Task, device: str, processes: Processes
+) -> tuple[Policy, Critic | None]:  # fmt: skip
+    """The policy and, for an algorithm with one, its critic, or this process's part of them. Raises BadInput,
+    CardError."""
     import torch
 
-    from envs.mdp import Draws
     from reason.inference.base import Sampling
     from train.mat.agents.policy import LoraOptions, load
     from train.mat.models.critic import Critic
+    from train.mat.trainers import ALGORITHMS
+
+    torch.manual_seed(args.seed)
+    sampling = Sampling(args.temperature, args.top_p, args.top_k, args.max_new_tokens or task.max_new_tokens)
+    lora = None
+    if args.lora_r:
+        modules = tuple(args.lora_modules) if args.lora_modules else LoraOptions.modules
+        lora = LoraOptions(args.lora_r, args.lora_alpha, modules, args.quantize == "nf4")
+    policy = load(
+        args.model_name_or_path, args.lm_card, sampling, "cpu" if args.shard else device,
+        args.dtype or ("fp32" if device == "cpu" else "bf16"), lora, args.kl_coef > 0, args.gradient_checkpointing,
+        args.trust_remote_code,
+    )  # fmt: skip
+    critic = None
+    if ALGORITHMS[args.algorithm_name].needs_critic:
+        critic = Critic(policy.causal.base_model, policy.causal.config.get_text_config().hidden_size, args.critic)
+    if args.shard:
+        from train.mat.agents.sharded_policy import shard
+
+        policy = shard(policy, critic, processes)
+    return policy, critic
+
+
+def build(
+    args: argparse.Namespace, task: Task, train: list[Problem], held_out: list[Problem], policy: Policy,
+    critic: Critic | None, rm: RewardModel | None, served: FastChatLM | None, folder: Path, processes: Processes,
+) -> Runner:  # fmt: skip
+    """Everything that a run is made of, at its beginning."""
+    import torch
+
+    from envs.mdp import Draws
     from train.mat.models.reward import RewardOptions
     from train.mat.runner.collect import Collector
     from train.mat.runner.guards import Guards
@@ -103,19 +143,7 @@ def build(
     from train.mat.trainers.options import Options
     from train.mat.trainers.trainer import Trainer
 
-    torch.manual_seed(args.seed)
-    algorithm, tokens = ALGORITHMS[args.algorithm_name], args.max_new_tokens or task.max_new_tokens
-    sampling = Sampling(args.temperature, args.top_p, args.top_k, tokens)
-    lora = None
-    if args.lora_r:
-        modules = tuple(args.lora_modules) if args.lora_modules else LoraOptions.modules
-        lora = LoraOptions(args.lora_r, args.lora_alpha, modules, args.quantize == "nf4")
-    policy = load(
-        args.model_name_or_path, args.lm_card, sampling, device, args.dtype or ("fp32" if device == "cpu" else "bf16"),
-        lora, args.kl_coef > 0, args.gradient_checkpointing, args.trust_remote_code,
-    )  # fmt: skip
-    size = policy.causal.config.get_text_config().hidden_size
-    critic = Critic(policy.causal.base_model, size, args.critic) if algorithm.needs_critic else None
+    algorithm, tokens = ALGORITHMS[args.algorithm_name], policy.sampling.max_tokens
     optimizer = torch.optim.AdamW(policy.trainable(), lr=args.lr, weight_decay=args.weight_decay)
     critic_optimizer = torch.optim.AdamW(critic.trainable(), lr=args.critic_lr, weight_decay=0.0) if critic else None
     options = Options(
@@ -142,7 +170,7 @@ def build(
         minibatches=args.num_mini_batch,
         max_grad_norm=args.max_grad_norm,
     )
-    budget = args.token_budget or (4096 if device == "cpu" else 32768)
+    budget = args.token_budget or (4096 if policy.device.type == "cpu" else 32768)
     trainer = Trainer(policy, critic, args.algorithm_name, options, optimizer, critic_optimizer, budget, processes)
     rewards = RewardOptions(
         args.outcome_weight, args.process_weight, args.format_weight, args.length_weight,
@@ -156,7 +184,7 @@ def build(
     schedule = Schedule(
         args.num_updates, args.eval_interval, args.save_interval, args.questions,
         (args.lr, args.critic_lr) if critic else (args.lr,), args.warmup_updates, args.lr_schedule == "linear",
-        args.overlap,
+        args.overlap, args.max_seconds,
     )  # fmt: skip
     return Runner(collector, trainer, held_out, schedule, folder, guards=Guards())
 

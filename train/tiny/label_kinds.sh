@@ -15,9 +15,10 @@ OUT=${OUT:-$WORK/label_kinds}
 LM=${LM:-openr-tiny-policy}
 LIMIT=${LIMIT:-2000}                # questions of the train split; of many no solution is wrong, or none right
 BUDGET=${BUDGET:-200}               # rollouts a question at most
-UNIFORM_LIMIT=${UNIFORM_LIMIT:-900} # questions of uniform: so many that it spends the rollouts of OmegaPRM, see summary.json
+UNIFORM_LIMIT=${UNIFORM_LIMIT:-1014} # questions of uniform: so many that it spends the rollouts of OmegaPRM, see summary.json
 K=${K:-16}                          # rollouts a point
-SOLUTIONS=${SOLUTIONS:-8}           # a question that all_steps labels, whatever that costs
+ALL_STEPS_LIMIT=${ALL_STEPS_LIMIT:-1000} # questions of all_steps, whatever that costs
+SOLUTIONS=${SOLUTIONS:-8}           # of each of them
 EPOCHS=${EPOCHS:-4}
 CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:28777}
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
@@ -37,7 +38,7 @@ label() {
 mkdir -p "$OUT/results"
 label omegaprm --rollout_budget "$BUDGET"
 label uniform --limit "$UNIFORM_LIMIT" --method all_steps --rollout_budget "$BUDGET" --num_solutions "$BUDGET"
-label all_steps --method all_steps --rollout_budget 100000 --num_solutions "$SOLUTIONS"
+label all_steps --limit "$ALL_STEPS_LIMIT" --method all_steps --rollout_budget 100000 --num_solutions "$SOLUTIONS"
 [ -f "$OUT/oracle.jsonl" ] || "$PYTHON" -m train.tiny.oracle_labels "$OUT/all_steps.jsonl" "$OUT/oracle.jsonl"
 
 set --

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -78,7 +79,16 @@ def learning_rate(done: float, peak: float) -> float:
     return peak * min(done / 0.03, 1.0) * (1.0 - 0.98 * done)
 
 
-def train(args: argparse.Namespace) -> None:
+class Spent(NamedTuple):
+    """What a training took; loading and saving apart."""
+
+    updates: int
+    tokens: int
+    seconds: float
+
+
+def train(args: argparse.Namespace) -> Spent:
+    """Train and save."""
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     save_tokenizer(args.out)
@@ -97,7 +107,7 @@ def train(args: argparse.Namespace) -> None:
     started, tokens, losses = time.monotonic(), 0, []
     checkpoints = [float(share) for share in args.checkpoints.split(",") if share]
     for step, (ids, labels) in enumerate(batches(tokenizer, args.seed, args.batch_tokens), 1):
-        done = tokens / args.tokens
+        done = max(tokens / args.tokens, (time.monotonic() - started) / args.max_seconds)
         if checkpoints and done >= checkpoints[0]:
             save(model, tokenizer, args.out.with_name(f"{args.out.name}-{checkpoints.pop(0):g}"))
         if done >= 1:
@@ -116,7 +126,9 @@ def train(args: argparse.Namespace) -> None:
             rate = tokens / (time.monotonic() - started)
             mean = sum(losses[-100:]) / 100
             print(f"step {step}  tokens {tokens:,}  loss {mean:.4f}  {rate:,.0f} tokens/s", flush=True)
+    spent = Spent(len(losses), tokens, time.monotonic() - started)
     save(model, tokenizer, args.out)
+    return spent
 
 
 def save(model: Qwen2ForCausalLM, tokenizer, folder: Path) -> None:
@@ -127,20 +139,26 @@ def save(model: Qwen2ForCausalLM, tokenizer, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
-    parser.add_argument("--init", type=Path, help="a model to go on from, instead of random weights")
-    parser.add_argument("--tokens", type=float, default=20e6, help="training tokens")
-    parser.add_argument("--batch_tokens", type=int, default=8192, help="tokens a batch, padding included")
-    parser.add_argument("--hidden", type=int, default=192)
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--checkpoints", default="", help="comma-separated shares of the run to save a copy at")
-    train(parser.parse_args())
+    p.add_argument("--out", type=Path, required=True, help="folder to write the model to")
+    p.add_argument("--init", type=Path, help="a model to go on from, instead of random weights")
+    p.add_argument("--tokens", type=float, default=20e6, help="training tokens")
+    p.add_argument("--max_seconds", type=float, default=math.inf, help="end after this time, if that is sooner")
+    p.add_argument("--batch_tokens", type=int, default=8192, help="tokens a batch, padding included")
+    p.add_argument("--hidden", type=int, default=192)
+    p.add_argument("--layers", type=int, default=6)
+    p.add_argument("--lr", type=float, default=2e-3)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--checkpoints", default="", help="comma-separated shares of the run to save a copy at")
+    return p
+
+
+def main() -> None:
+    train(parser().parse_args())
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from reason.model_cards import card as cards
 from reason.model_cards.card import LMCard
 from train.mat.buffers.batches import Pass
 from train.mat.models.logprobs import chosen_logprobs
+from train.mat.sharding import like, whole
 
 TOLERANCE = 1e-2  # of log-probabilities by trunk and head against those of the whole model
 
@@ -123,7 +124,7 @@ class Policy:
         if own.keys() != weights.keys() or any(own[n].shape != w.shape for n, w in weights.items()):
             raise BadInput("the checkpoint is of another model than --model_name_or_path, or of another --lora_r")
         for name, weight in weights.items():
-            own[name].copy_(weight)
+            own[name].copy_(like(weight, own[name]))
 
     def sampler(self, attention: str, own: bool = False) -> Any:
         """A model for sampling that shares this one's weights; with bf16 arithmetic a bf16 copy, unless of 4 bits.
@@ -149,11 +150,12 @@ class Policy:
             if ".lora_" in name:
                 continue
             module, _, kind = name.rpartition(".")
-            weight = self._unpacked(weight)
+            weight = whole(self._unpacked(weight))
             if module.endswith(".base_layer"):
                 module = module.removesuffix(".base_layer")
                 if kind == "weight":
-                    weight = weight.float() + self.causal.get_submodule(module).get_delta_weight("default").float()
+                    delta = self.causal.get_submodule(module).get_delta_weight("default")
+                    weight = weight.float() + whole(delta).float()
             yield f"{module}.{kind}", weight.detach().to(self.sampler_dtype)
 
     def _unpacked(self, weight: Tensor) -> Tensor:
@@ -165,14 +167,25 @@ class Policy:
 
         return dequantize_4bit(weight.data, weight.quant_state) if isinstance(weight, Params4bit) else weight
 
-    def save(self, folder: Path) -> None:
-        """A plain Hugging Face model in its own dtype, an adapter merged, with its tokenizer and card."""
-        model = self._without_nf4() if self.nf4 else copy.deepcopy(self.model)
+    def save(self, folder: Path, writes: bool = True) -> None:
+        """A plain Hugging Face model in its own dtype, an adapter merged, with its tokenizer and card.
+
+        `writes`: whether this process does; where weights are sharded all must take part.
+        """
+        model = self._for_files(writes)
+        if model is None:
+            return
         if self.has_adapter:
             model = model.merge_and_unload()
         model.to(self.saved_dtype).save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         cards.save(self.card, folder)
+
+    def _for_files(self, writes: bool) -> Any:
+        """A copy of the model, None where nothing is written."""
+        if not writes:
+            return None
+        return self._without_nf4() if self.nf4 else copy.deepcopy(self.model)
 
     def _without_nf4(self) -> Any:
         """A copy whose base has the numbers that the 4 bits stand for: the policy that was trained."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from train.mat.buffers.batches import Pass
+from train.mat.sharding import like
 
 HEAD_SIZE = 512
 CRITICS = ("own", "shared")
@@ -45,13 +46,19 @@ class Critic(nn.Module):
         rows = torch.arange(len(one.rollouts), device=hidden.device)
         states = torch.cat([hidden[one.rows, one.positions], hidden[rows, one.last]])
         values = self.head(states.float())[:, 0]
-        return values[: len(one.rows)], values[len(one.rows) :]
+        before, after = values[: len(one.rows)], values[len(one.rows) :]
+        return before.clone(), after.clone()  # in shards, what a module gives may not be a view
 
     def _hidden(self, input_ids: Tensor) -> Tensor:
         if self.kind == "own":
             return self.trunk(input_ids=input_ids, use_cache=False).last_hidden_state
         with torch.no_grad():
             return self.trunk(input_ids=input_ids, use_cache=False).last_hidden_state
+
+    def restore(self, weights: dict[str, Tensor]) -> None:
+        """Take the weights of a checkpoint."""
+        own = self.state_dict()
+        self.load_state_dict({name: like(weight, own.get(name, weight)) for name, weight in weights.items()})
 
     def trainable(self) -> list[nn.Parameter]:
         """What its optimizer moves."""

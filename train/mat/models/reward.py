@@ -37,27 +37,35 @@ class RewardOptions:
 async def score(rollouts: Sequence[Rollout], rm: RewardModel) -> list[Rollout]:
     """Give the solutions their step scores; returns those that have them, and says how many have none.
 
-    Raises ModelError where none of them could be scored. A solution without any text is no work for a PRM: its one
-    empty step scores 0, the least of a probability.
+    Raises ModelError where none of them could be scored. Equal solutions of a question are scored once. One without
+    any text is no work for a PRM: its one empty step scores 0, the least of a probability.
     """
-    written = [one for one in rollouts if one.text.strip()]
+    written: dict[tuple[str, ...], list[Rollout]] = {}
     for one in rollouts:
-        if not one.text.strip():
+        if one.text.strip():
+            written.setdefault((one.problem.id, *(step.text for step in one.steps)), []).append(one)
+        else:
             one.scores = [0.0] * len(one.steps)
-    failed = await asyncio.gather(*(_score_one(one, rm) for one in written))
+    failed = await asyncio.gather(*(_score_equal(equal, rm) for equal in written.values()))
     errors = [error for error in failed if error is not None]
     if errors and len(errors) == len(written):
-        raise ModelError(f"the PRM scored none of {len(written)} solutions: {errors[0]}")
+        raise ModelError(f"the PRM scored none of {len(rollouts)} solutions: {errors[0]}")
+    scored = [one for one in rollouts if one.scores]
     if errors:
-        LOG.warning("%d of %d solutions have no PRM score and are left out: %s", len(errors), len(written), errors[0])
-    return [one for one in rollouts if one.scores]
+        lost = len(rollouts) - len(scored)
+        LOG.warning("%d of %d solutions have no PRM score and are left out: %s", lost, len(rollouts), errors[0])
+    return scored
 
 
-async def _score_one(one: Rollout, rm: RewardModel) -> ModelError | None:
+async def _score_equal(equal: Sequence[Rollout], rm: RewardModel) -> ModelError | None:
+    """Give equal solutions their scores; what went wrong, if anything."""
+    first = equal[0]
     try:
-        [one.scores] = await rm.score(one.problem, [[step.text for step in one.steps]], Ledger())
+        [scores] = await rm.score(first.problem, [[step.text for step in first.steps]], Ledger())
     except ModelError as error:
         return error
+    for one in equal:
+        one.scores = list(scores)
     return None
 
 

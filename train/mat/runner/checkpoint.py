@@ -48,12 +48,15 @@ def _found(run: Path) -> list[Path]:
     return sorted((run / "checkpoints").glob("[0-9]*.pt"))
 
 
-def save_policy(policy: Policy, folder: Path) -> None:
-    """Replace the model in `folder`."""
+def save_policy(policy: Policy, folder: Path, writes: bool = True) -> None:
+    """Replace the model in `folder`. All processes must take part; one of them writes."""
     fresh, old = folder.with_name(folder.name + ".tmp"), folder.with_name(folder.name + ".old")
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    policy.save(fresh)
+    if writes:
+        for leftover in (fresh, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+    policy.save(fresh, writes)
+    if not writes:
+        return
     if folder.exists():
         os.replace(folder, old)
     os.replace(fresh, folder)

@@ -85,8 +85,7 @@ class Collector:
 
     async def verify(self, problem: Problem) -> None:
         """Raises TrainingError in all processes where an engine does not have the policy's weights."""
-        with self.processes.together():
-            await verify(self.policy, self.generator, problem, self._prompt(problem))
+        await verify(self.policy, self.generator, problem, self._prompt(problem), self.processes)
 
     def _prompt(self, problem: Problem) -> list[int]:
         ids = encode_prompt(self.policy.tokenizer, render(self.policy.card, self.task.prompt(problem)))

@@ -27,8 +27,14 @@ class RolloutEngine(Protocol):
     replicas: int  # engines behind it: as many requests at once reach each of them
     dtype: torch.dtype  # that it computes in
 
+    def start(self) -> None:
+        """What may fail in one process alone before the first `push`. Raises BadInput."""
+
     def push(self) -> None:
-        """Take over the policy's weights; nothing computed by old ones is left. Raises TrainingError, BadInput."""
+        """Take over the policy's weights; nothing computed by old ones is left. Raises TrainingError.
+
+        All processes must do so at once where the policy is in shards.
+        """
 
     async def generate(self, prompt_ids: list[int], seeds: Sequence[int], sampling: Sampling) -> list[Generated]:
         """One solution a seed. Raises ModelError, RuntimeError before the first `push`."""
@@ -47,6 +53,9 @@ class Generator:
         self.policy, self.rows, self.own_weights = policy, rows, own_weights
         self.dtype = policy.sampler_dtype
         self.engine: Engine | None = None
+
+    def start(self) -> None:
+        """See `RolloutEngine`."""
 
     def push(self) -> None:
         """See `RolloutEngine`. A new engine each time."""

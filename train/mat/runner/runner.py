@@ -29,6 +29,7 @@ from train.mat.runner.checkpoint import save_policy, save_state
 from train.mat.runner.collect import Collector
 from train.mat.runner.guards import Guards
 from train.mat.runner.log import RunLog
+from train.mat.sharding import gathered, load_optimizer
 from train.mat.trainers.trainer import Trainer
 
 LOG = logging.getLogger(__name__)
@@ -46,11 +47,16 @@ class Schedule:
     warmup: int = 0  # updates until it is reached
     linear: bool = False  # whether it then falls to 0 in a straight line
     overlap: bool = False  # sample for the next update while learning; the engine needs weights of its own
+    seconds: float | None = None  # of updates, judging apart: the one that passes them is the last
 
     def share(self, update: int) -> float:
         """Of the highest learning rate, at an update counted from 1."""
         warm = min(update / self.warmup, 1.0) if self.warmup else 1.0
         return warm * (1 - (update - 1) / self.updates if self.linear else 1.0)
+
+    def over(self, updates: int, seconds: float) -> bool:
+        """Whether a run of so many updates, which took so long, is at its end."""
+        return updates >= self.updates or (self.seconds is not None and seconds >= self.seconds)
 
 
 @dataclass
@@ -64,6 +70,7 @@ class Runner:
     folder: Path
     done: int = 0  # updates
     best: float = -1.0  # held-out accuracy
+    spent: float = 0.0  # seconds of the updates that are done
     guards: Guards = field(default_factory=Guards)
     ahead: list[Rollout] | None = None  # sampled already, for the next update
     seconds: dict[str, float] = field(default_factory=dict)  # of the update: sampling, learning
@@ -78,7 +85,7 @@ class Runner:
             metrics = await self._judge()
             if log is not None:
                 log.write(0, metrics)
-        while self.done < self.schedule.updates:
+        while not self.schedule.over(self.done, self.spent):
             update, began = self.done + 1, time.monotonic()
             rollouts = self.ahead or await self._sample(update)
             self._set_rates(update)
@@ -88,10 +95,11 @@ class Runner:
             else:
                 metrics |= self._learn(rollouts, update)
             await self._push()
-            self.done, took = update, time.monotonic() - began
+            took = self.collector.processes.gather(time.monotonic() - began)[0]  # all end with the same update
+            self.done, self.spent = update, self.spent + took
             tokens = sum(len(one.token_ids) for one in rollouts)
             metrics |= self.seconds | {"tokens_per_s": tokens / took, "samples_per_s": len(rollouts) / took}
-            last = update == self.schedule.updates
+            last = self.schedule.over(update, self.spent)
             if last or update % self.schedule.eval_every == 0:
                 metrics |= await self._judge()
             warnings = self.guards.check(metrics)
@@ -104,8 +112,9 @@ class Runner:
 
     async def _push(self) -> None:
         """Give the engine the policy's weights and see that it has them. Raises TrainingError, BadInput, ModelError."""
-        with self.collector.processes.together():
-            self.collector.generator.push()
+        for step in (self.collector.generator.start, self.collector.generator.push):
+            with self.collector.processes.together():
+                step()
         await self.collector.verify(self.held_out[0])
 
     async def _sample(self, update: int) -> list[Rollout]:
@@ -145,37 +154,38 @@ class Runner:
         accuracy = await self.collector.accuracy(self.held_out)
         if accuracy > self.best:
             self.best = accuracy
-            if self.trainer.processes.first:
-                save_policy(self.trainer.policy, self.folder / "best")
+            save_policy(self.trainer.policy, self.folder / "best", self.trainer.processes.first)
         return {"eval_accuracy": accuracy, "seconds_judging": time.monotonic() - began}
 
     def save(self) -> None:
-        """Checkpoint and policy of this moment, by the first process: they are the same in all."""
-        trainer = self.trainer
-        if not trainer.processes.first:
-            return
-        state = {
-            "done": self.done,
-            "best": self.best,
+        """Checkpoint and policy of this moment, by the first process: they are the same in all, or in shards."""
+        trainer, writes = self.trainer, self.trainer.processes.first
+        weights = {
             "policy": trainer.policy.weights(),
             "critic": trainer.critic.state_dict() if trainer.critic is not None else None,
             "optimizers": [o.state_dict() for o in trainer.optimizers],
+        }
+        state = gathered(weights, writes) | {
+            "done": self.done,
+            "best": self.best,
+            "spent": self.spent,
             "random": torch.get_rng_state(),
             "guards": asdict(self.guards),
             "ahead": None if self.ahead is None else [asdict(one) for one in self.ahead],
         }
-        save_policy(trainer.policy, self.folder / "last")
-        save_state(self.folder, self.done, state)
+        save_policy(trainer.policy, self.folder / "last", writes)
+        if writes:
+            save_state(self.folder, self.done, state)
 
     def restore(self, state: dict) -> None:
         """Take up a checkpoint's state. Raises BadInput where it is of another model."""
         trainer = self.trainer
-        self.done, self.best = state["done"], state["best"]
+        self.done, self.best, self.spent = state["done"], state["best"], state.get("spent", 0.0)
         trainer.policy.restore(state["policy"])
         if trainer.critic is not None:
-            trainer.critic.load_state_dict(state["critic"])
+            trainer.critic.restore(state["critic"])
         for optimizer, saved in zip(trainer.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            load_optimizer(optimizer, saved)
         torch.set_rng_state(state["random"])
         self.guards = Guards(**state["guards"])
         self.ahead = None if state["ahead"] is None else [restored(one) for one in state["ahead"]]

@@ -29,12 +29,18 @@ class ServedGenerator:
         self.replicas = len(self.pool.workers)
         self.dtype = getattr(torch, served.details["dtype"])
 
+    def start(self) -> None:
+        """See `RolloutEngine`. The workers have started."""
+
     def push(self) -> None:
         """See `RolloutEngine`. Every worker has the weights when this returns."""
+        weights = {}
+        for name, weight in self.policy.plain_weights():  # in all processes: each may have a part of them
+            if self.pushes:
+                weights[name] = weight.cpu().contiguous()
         if not self.pushes:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: weight.contiguous() for name, weight in self.policy.plain_weights()}
         save_file(weights, self.folder / "model.safetensors")
         with ThreadPoolExecutor(self.replicas) as threads:
             errors = list(filter(None, threads.map(self._push_to, [one.address for one in self.pool.workers])))

@@ -13,39 +13,45 @@ from train.mat.agents.policy import Policy
 from train.mat.buffers.batches import passes
 from train.mat.buffers.rollout import Rollout
 from train.mat.errors import TrainingError
+from train.mat.processes import ALONE, Processes
 from train.mat.runner.generator import RolloutEngine
 
 SEEDS, TOKENS = range(4), 8
 EXACT, ROUNDED = 1e-3, 5e-2  # nats a token, where both compute in fp32 and where one of them rounds to 16 bits
 
 
-async def verify(policy: Policy, engine: RolloutEngine, problem: Problem, prompt_ids: list[int]) -> None:
+async def verify(
+    policy: Policy, engine: RolloutEngine, problem: Problem, prompt_ids: list[int], processes: Processes = ALONE
+) -> None:
     """Compare the log-probabilities of some solutions' beginnings by the engine with the policy's own.
 
     Every replica is asked. The whole distribution is, because where it is truncated rounding may decide about a token.
-    Raises TrainingError where they differ by more than rounding, ModelError.
+    Raises TrainingError where they differ by more than rounding, ModelError; both in all processes.
     """
     whole = Sampling(max_tokens=TOKENS)
-    asked = (engine.generate(prompt_ids, list(SEEDS), whole) for _ in range(engine.replicas))
-    samples = [one for group in await asyncio.gather(*asked) for one in group]
+    with processes.together():
+        asked = (engine.generate(prompt_ids, list(SEEDS), whole) for _ in range(engine.replicas))
+        samples = [one for group in await asyncio.gather(*asked) for one in group]
     rollouts = [
         Rollout(problem, 0, prompt_ids, one.token_ids, [], True, 0.0, sampled_logprob=one.logprob) for one in samples
     ]
     allowed = EXACT if engine.dtype == policy.sampler_dtype == torch.float32 else ROUNDED
-    gap = gaps(replace(policy, sampling=whole), rollouts)
-    if not gap <= allowed:
-        raise TrainingError(
-            f"the rollout engine does not sample with the policy's weights: its log-probabilities differ by {gap:.2g} "
-            f"a token from the policy's own, where {allowed:g} is allowed; was a worker started again, or do two runs "
-            "push to it?"
-        )
+    gap = gaps(replace(policy, sampling=whole), rollouts, processes)
+    with processes.together():
+        if not gap <= allowed:
+            raise TrainingError(
+                f"the rollout engine does not sample with the policy's weights: its log-probabilities differ by "
+                f"{gap:.2g} a token from the policy's own, where {allowed:g} is allowed; was a worker started again, "
+                "or do two runs push to it?"
+            )
 
 
 @torch.no_grad()
-def gaps(policy: Policy, rollouts: list[Rollout]) -> float:
+def gaps(policy: Policy, rollouts: list[Rollout], processes: Processes = ALONE) -> float:
     """The largest difference of a solution's log-probability, by its tokens."""
     found = []
-    for one in passes(rollouts, sum(rollout.length for rollout in rollouts), policy.device):
+    plan = passes(rollouts, sum(rollout.length for rollout in rollouts), policy.device)
+    for one in plan + plan[:1] * processes.missing(len(plan)):
         for rollout, part in zip(one.rollouts, one.split(policy.logprobs(one)[0]), strict=True):
             assert rollout.sampled_logprob is not None
             found.append(abs(part.sum().item() - rollout.sampled_logprob) / len(part))

@@ -48,14 +48,20 @@ class VLLMGenerator:
         self.engine: VLLMEngine | None = None
         threading.Thread(target=self.loop.run_forever, name="vllm", daemon=True).start()
 
+    def start(self) -> None:
+        """See `RolloutEngine`."""
+        if self.engine is not None:
+            return
+        try:
+            with loading(self.path), own_environment(self.policy.device):
+                self.engine = self._wait(self._start())
+        except StartError as error:
+            raise BadInput(f"--rollout_engine vllm: {error}") from error
+
     def push(self) -> None:
-        """See `RolloutEngine`. The first one starts the engine."""
-        if self.engine is None:
-            try:
-                with loading(self.path), own_environment(self.policy.device):
-                    self.engine = self._wait(self._start())
-            except StartError as error:
-                raise BadInput(f"--rollout_engine vllm: {error}") from error
+        """See `RolloutEngine`."""
+        self.start()
+        assert self.engine is not None
         try:
             self._wait(self.engine.take(self.policy.plain_weights(), self.dtype))
         except WorkerError as error:

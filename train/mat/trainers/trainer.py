@@ -14,14 +14,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from train.mat.agents.policy import Policy
-from train.mat.buffers.batches import Pass, alike, minibatches, passes
+from train.mat.buffers.batches import Pass, alike, collate, minibatches, passes
 from train.mat.buffers.rollout import Rollout
 from train.mat.errors import TrainingError
 from train.mat.models.critic import Critic
 from train.mat.processes import ALONE, Processes
+from train.mat.sharding import clip_gradients
 from train.mat.trainers import ALGORITHMS, kl, losses
 from train.mat.trainers.options import Options
 
@@ -76,9 +77,8 @@ class Trainer:
         `update` names the batch in errors and seeds the mini-batches, so that a resumed run has the same ones. Each
         process is given all solutions.
         """
-        own = self.processes.share(rollouts)
-        self.prepare(own)
-        rollouts = self.processes.union(own)
+        self.prepare(rollouts)
+        rollouts = self.processes.union(self.processes.share(rollouts))
         ALGORITHMS[self.algorithm].advantages(rollouts, self.options)
         for epoch in range(self.options.epochs):
             parts = minibatches(rollouts, self.options.minibatches, f"openr {update} {epoch}")
@@ -90,6 +90,7 @@ class Trainer:
     def prepare(self, rollouts: Sequence[Rollout]) -> None:
         """Note what must be known before the weights move: log-probabilities, the reference's, values.
 
+        Each process does so for its share of the solutions.
         With a single step on the batch the old log-probabilities are those of that step's own forward pass.
         """
         options = self.options
@@ -111,11 +112,18 @@ class Trainer:
                         rollout.last_value = value
 
     def _passes(self, rollouts: Sequence[Rollout]) -> Iterator[tuple[Pass, list[list[Rollout]]]]:
-        """Forward passes over different solutions, with all that each row stands for."""
-        copies = {id(same[0]): same for same in alike(rollouts)}
-        different = [same[0] for same in copies.values()]
-        for one in passes(different, self.token_budget, self.policy.device):
+        """Forward passes over the different ones of this process's solutions, with all that each row stands for.
+
+        A pass that is only for the passes of other processes is over a solution that stands for none.
+        """
+        device = self.policy.device
+        copies = {id(same[0]): same for same in alike(self.processes.share(rollouts))}
+        found = passes([same[0] for same in copies.values()], self.token_budget, device)
+        missing = self.processes.missing(len(found))
+        for one in found:
             yield one, [copies[id(rollout)] for rollout in one.rollouts]
+        for _ in range(missing):
+            yield collate([min(rollouts, key=lambda rollout: rollout.length)], device), [[]]
 
     @staticmethod
     def _note(one: Pass, copies: Sequence[Sequence[Rollout]], name: str, of_tokens: Tensor) -> None:
@@ -138,9 +146,9 @@ class Trainer:
         if not telling:
             return
         total = 0.0
-        for one, copies in self._passes(self.processes.share(telling)):
+        for one, copies in self._passes(telling):
             counts = torch.tensor([float(len(same)) for same in copies])
-            shares = torch.tensor([share[id(same[0])] for same in copies]) * counts[:, None]
+            shares = torch.tensor([share[id(rollout)] for rollout in one.rollouts]) * counts[:, None]
             loss = self._policy_loss(one, counts, shares, sum(lengths))
             if self.critic is not None:
                 loss = loss + options.value_loss_coef * self._value_loss(one, counts) / values
@@ -151,7 +159,7 @@ class Trainer:
         for who, name in ((self.policy, "grad_norm"), (self.critic, "critic_grad_norm")):
             if who is not None:
                 self.processes.add_gradients(who.trainable())
-                norm = nn.utils.clip_grad_norm_(who.trainable(), self.options.max_grad_norm)
+                norm = clip_gradients(who.trainable(), self.options.max_grad_norm)
                 self._check(norm.item(), name, batch, where)
                 self.means.add(name, norm)
         for optimizer in self.optimizers:

@@ -109,6 +109,23 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_losses(
     assert "dataset train was" in capsys.readouterr().err
 
 
+def test_a_run_ends_with_the_update_that_passes_its_seconds(policy: Path, tmp_path: Path) -> None:
+    """And goes on, given more, as if it had never ended, but for one more evaluation."""
+    assert main(arguments(policy, tmp_path / "whole")) == 0
+    whole = rows(run_folder(tmp_path / "whole"))
+    words = arguments(policy, tmp_path / "short")
+    assert main([*words, "--max_seconds", "0.001"]) == 0
+    folder = run_folder(tmp_path / "short")
+    assert [row["update"] for row in rows(folder)] == [0, 1] and "eval_accuracy" in rows(folder)[1]
+    assert (folder / "last" / "model.safetensors").is_file() and load_state(folder)["spent"] > 0.001
+    assert main([*words, "--max_seconds", "0.001", "--resume", str(folder)]) == 0
+    assert len(rows(folder)) == 2  # the seconds of both are counted together
+    assert main([*words, "--max_seconds", "1000", "--resume", str(folder)]) == 0
+    found = rows(folder)
+    del found[1]["eval_accuracy"]
+    assert found == whole
+
+
 def test_a_policy_learns_what_it_is_paid_for(policy: Path, tmp_path: Path) -> None:
     """To end its text early: without that it writes on to the end in nearly every case."""
     more = "--lr 1e-2 --num_updates 16 --eval_interval 16 --questions 4 --group_size 8".split()
