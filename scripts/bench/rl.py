@@ -11,8 +11,9 @@ trainer is a process of its own, so that its peak memory is its own. Rows:
 samples_per_s: solutions that were sampled, rewarded and learnt from, a second, after a warm-up update.
 seconds_sampling: of an update, rewards included; seconds_learning: the rest of it. peak_mb is the process's resident
 memory, of which start_mb was there before the model was loaded (imported packages). telling: the share of solutions
-that go through forward and backward pass: where all rewards of a group are the same the gradient is 0, and train/mat
-computes none. vs_trl: samples_per_s over that of `trl`. TRL is needed for this benchmark alone: see --trl_path.
+with a gradient: where all rewards of a group are the same it is 0, and train/mat computes none. Of the others equal
+samples of a question go through once. vs_trl: samples_per_s over that of `trl`. TRL is needed for this benchmark
+alone: see --trl_path.
 """
 
 from __future__ import annotations

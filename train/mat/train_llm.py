@@ -89,6 +89,8 @@ async def run(args: argparse.Namespace, processes: Processes = ALONE) -> int:
         return 0
     first = next(row["eval_accuracy"] for row in log.rows if "eval_accuracy" in row)
     last = log.last.get("eval_accuracy", runner.best)
+    if runner.done < args.num_updates:
+        print(f"Stopped after {runner.done} of {args.num_updates} updates: --max_seconds {args.max_seconds:g}")
     print(f"Held-out accuracy on {len(held_out)} questions: {first:.3f} before, {last:.3f} at the end, "
           f"{runner.best:.3f} at best. Policies: {folder}/last, {folder}/best")  # fmt: skip
     return 0
@@ -294,6 +296,8 @@ def resumable(args: argparse.Namespace, config: dict[str, Any], processes: Proce
         raise BadInput(f"--resume {args.resume}: there is no run (no {records.CONFIG})")
     free = MAY_CHANGE - ({"num_updates"} if args.lr_schedule == "linear" else set())
     old = records.read_config(args.resume)
+    if not isinstance(old, dict) or "arguments" not in old or "dataset" not in old:
+        raise BadInput(f"--resume {args.resume}: its {records.CONFIG} is not of a run of train_llm.py")
     difference = records.first_difference(old, config, free, ("arguments", "dataset"))
     if difference:
         raise BadInput(f"--resume {args.resume}: {difference}; give the run's own value, or start a new run")
@@ -330,7 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
         except (BadInput, records.RecordError, TaskError, CardError, ServiceError) as error:
             message, status = " ".join(str(error).split()), 2
         except (ModelError, TrainingError) as error:
-            message, status = f"{error}; the checkpoints are kept, and --resume goes on from the last", 1
+            message, status = f"{error}; checkpoints are kept, --resume goes on from the last one, if there is any", 1
         except KeyboardInterrupt:
             return 130
         if processes.first:

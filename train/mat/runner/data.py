@@ -27,7 +27,7 @@ def _problems(task: Task, options: DataOptions) -> list[Problem]:
     try:
         return task.problems(options)
     except TaskError as error:
-        raise BadInput(f"{options.path_flag}: {error}") from None
+        raise BadInput(f"{options.path_flag}: {error}" if options.data_path else str(error)) from None
 
 
 def apart(train: Sequence[Problem], held_out: Sequence[Problem], drop: bool) -> list[Problem]:

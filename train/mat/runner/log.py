@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 SHOWN = {  # in the bar: metric -> name and format
     "reward": ("reward", ".3f"), "accuracy": ("acc", ".3f"), "kl": ("kl", ".4f"), "kl_old": ("kl_old", ".1e"),
-    "entropy": ("entropy", ".3f"), "length": ("len", ".0f"), "tokens_per_s": ("tok/s", ".0f"),
-    "eval_accuracy": ("held out", ".3f"),
+    "entropy": ("entropy", ".3f"), "telling": ("telling", ".2f"), "length": ("len", ".0f"),
+    "tokens_per_s": ("tok/s", ".0f"), "eval_accuracy": ("held out", ".3f"),
 }  # fmt: skip
 
 

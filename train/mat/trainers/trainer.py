@@ -200,7 +200,7 @@ class Trainer:
             if options.kl_in == "loss":
                 terms = kl.in_loss(options.kl_estimator, logprobs, old, reference)
                 loss = loss + options.kl_coef * (terms * of_tokens.repeat_interleave(lengths).to(device)).sum()
-        self.means.add("entropy", entropy, of_token)
+        self.means.add("entropy_learnt", entropy, of_token)  # of solutions with a gradient; all: runner.summary
         self.means.add("clip_fraction", was_clipped, counts.repeat_interleave(sizes))
         self.means.add("kl_old", kl.k3(old, logprobs), of_token)
         self.means.add("sampler_gap", (mismatch.cpu() / lengths).abs(), counts)
