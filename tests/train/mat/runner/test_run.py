@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,7 @@ import torch
 
 from envs.base_env import DataOptions, load_task
 from reason.evaluation.records import read_config, write_json
-from tests.fakes import PRM_CARD, FakeWorker, fastchat_controller
+from tests.fakes import PRM_CARD, ROOT, FakeWorker, fastchat_controller
 from tests.prm.tiny import save_prm
 from tests.train.mat.families import save_family
 from train.mat.buffers.batches import passes
@@ -107,6 +112,45 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_losses(
     write_json(folder / "config.json", config)
     assert main([*stopped, "--resume", str(folder)]) == 2
     assert "dataset train was" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["GRPO", "APPO"])
+def test_a_run_killed_at_random_goes_on_to_the_same_losses(
+    policy: Path, prm: Path, tmp_path: Path, algorithm: str
+) -> None:
+    """The process is killed at a random moment behind a random update, twice."""
+    more = ["--algorithm_name", algorithm, "--prm_name_or_path", prm, "--num_updates", 12, "--save_interval", 3]
+    assert main(arguments(policy, tmp_path / "whole", *more)) == 0
+    whole = rows(run_folder(tmp_path / "whole"))
+    words = arguments(policy, tmp_path / "killed", *more)
+    chance = random.Random(algorithm)
+    for update in sorted(chance.sample(range(2, 8), 2)):
+        again = ["--resume", str(run_folder(tmp_path / "killed"))] if (tmp_path / "killed").exists() else []
+        command = [sys.executable, "-m", "train.mat.train_llm", *words, *again]
+        running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda done=update: len(lines_of(tmp_path / "killed")) > done + 1, 180)
+        time.sleep(chance.uniform(0, 0.3))
+        assert running.poll() is None, "the run ended before it could be killed"
+        running.kill()
+        running.wait()
+    folder = run_folder(tmp_path / "killed")
+    assert main([*words, "--resume", str(folder)]) == 0
+    assert rows(folder) == whole
+
+
+def lines_of(save_dir: Path) -> list[str]:
+    """Whole lines of the log of the run below `save_dir`, as far as there is one."""
+    return [line for path in save_dir.glob("*/*/*/log.jsonl") for line in path.read_text().splitlines(keepends=True)
+            if line.endswith("\n")]  # fmt: skip
+
+
+def wait_for(true: Callable[[], bool], seconds: float) -> None:
+    """Until something holds."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "nothing came in time"
+        time.sleep(0.01)
 
 
 def test_a_run_ends_with_the_update_that_passes_its_seconds(policy: Path, tmp_path: Path) -> None:
