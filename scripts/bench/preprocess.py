@@ -40,11 +40,12 @@ Row = dict[str, Any]
 def main() -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="preprocess.py", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} MB instead of {FULL}")
+    parser.add_argument("--megabytes", type=int, default=FULL, metavar="N", help="of input; default %(default)s")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} MB")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Path(folder), QUICK if args.quick else FULL)
+        rows = measure(Path(folder), QUICK if args.quick else args.megabytes)
     names = list(dict.fromkeys(name for row in rows for name in row))
     print("  ".join(f"{name:>14}" for name in names))
     for row in rows:
