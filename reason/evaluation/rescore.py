@@ -34,13 +34,19 @@ def problem_of(row: records.Record) -> Problem:
     return Problem(row["id"], row["question"], row["gold"], row["level"], row["subject"])
 
 
-async def rescored(row: records.Record, task: Task, rm: RewardModel, setup: Setup, separator: str) -> records.Record:
-    """The record with the new scorer's scores and votes; a record of a failed question stays as it is."""
-    if row["error"] is not None:
-        return row
-    problem, ledger = problem_of(row), Ledger(**row["ledger"])
+def generation_ledger(row: records.Record) -> Ledger:
+    """What a record's solutions cost, without what the old scorer did."""
+    ledger = Ledger(**row["ledger"])
     ledger.prm_calls = ledger.prm_tokens_computed = ledger.prm_tokens_reused = 0
     ledger.seconds_scoring = 0.0
+    return ledger
+
+
+async def rescored(
+    row: records.Record, task: Task, rm: RewardModel, setup: Setup, separator: str, ledger: Ledger
+) -> records.Record:
+    """The record with the new scorer's scores and votes, its cost added to `ledger`. Raises ModelError."""
+    problem = problem_of(row)
     steps = [split_steps(output["text"], separator) for output in row["output"]]
     with_steps = [s for s in steps if s]
     scores = iter(await rm.score(problem, with_steps, ledger) if with_steps else [])
@@ -74,12 +80,16 @@ async def rescore(
     separator = config["cards"]["LM"]["step_separator"]
 
     async def one(line: int, row: records.Record) -> records.Record:
+        if row["error"] is not None:
+            return row  # a question that failed in the run stays as it is
+        ledger = generation_ledger(row)
         async with places:
             try:
-                return await rescored(row, task, rm, setup, separator)
+                return await rescored(row, task, rm, setup, separator, ledger)
             except ModelError as error:
                 if skip and not isinstance(error, Unavailable):
-                    return row | {"result": None, "output": [], "undecided": 0, "error": error_of(error)}
+                    failed = {"result": None, "output": [], "undecided": 0, "error": error_of(error)}
+                    return row | failed | {"ledger": ledger.to_json()}
                 raise ServiceError(f"{run / records.RECORDS}, line {line}: {error}") from None
 
     try:

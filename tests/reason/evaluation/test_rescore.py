@@ -72,4 +72,5 @@ def test_a_question_that_cannot_be_scored_is_refused_or_an_error(tmp_path):
     folder = asyncio.run(rescore.rescore(path, "mute", Mute(), tmp_path / "b", skip=True))
     failed = [row for row in records.read_records(folder) if row["error"] is not None]
     assert [(row["error"]["message"], row["result"], row["output"]) for row in failed] == [("no verdict", None, [])]
+    assert [row["ledger"]["prm_calls"] for row in failed] == [0], "the old scorer's cost is not the new one's"
     assert len(records.read_records(folder)) == 20

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from tests.fakes import ROOT
-from tests.train.mat.families import save_family
 from tests.train.mat.runner.test_run import arguments, rows, run_folder
 from train.mat.processes import Processes
 from train.mat.runner.checkpoint import load_state
@@ -24,11 +23,6 @@ def two(*words: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *map(str, words)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_family(tmp_path_factory.mktemp("policy"), "qwen2")
 
 
 def test_shares_are_nearly_equal_and_joined_they_are_all() -> None:

@@ -19,7 +19,6 @@ from envs.base_env import DataOptions, load_task
 from reason.evaluation.records import read_config, write_json
 from tests.fakes import PRM_CARD, ROOT, FakeWorker, fastchat_controller
 from tests.prm.tiny import save_prm
-from tests.train.mat.families import save_family
 from train.mat.buffers.batches import passes
 from train.mat.errors import TrainingError
 from train.mat.runner.checkpoint import load_state
@@ -28,11 +27,6 @@ from train.mat.trainers import losses
 from train.mat.trainers.trainer import Trainer
 
 TIMES = {"seconds_sampling", "seconds_learning", "seconds_judging", "tokens_per_s", "samples_per_s"}
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_family(tmp_path_factory.mktemp("policy"), "qwen2")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from transformers import AutoModelForCausalLM
 
 from reason.inference.base import Sampling
 from tests.reason.llm_service.tiny import save_policy
-from tests.train.mat.families import save_family
 from tests.train.mat.runner.test_processes import two
 from tests.train.mat.runner.test_run import arguments, rows, run_folder
 from tests.train.mat.toys import TablePolicy, trainer
@@ -50,11 +49,6 @@ with started() as processes:
     save_file(dict(policy.plain_weights()), folder / f"pushed{processes.rank}")
     processes.leave(0)
 """
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_family(tmp_path_factory.mktemp("policy"), "qwen2")
 
 
 @pytest.fixture(scope="module")
