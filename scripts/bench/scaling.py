@@ -9,7 +9,8 @@ whose processor time and memory the system counts:
 - client_mb: the largest resident memory of the client, in 10^6 bytes.
 - seconds_ratio: seconds_per_question over that of the first row.
 
-The first run only warms the services up. Starts the services for the embedded models, or uses running ones with
+The questions are read from a file, as most tasks' are, so that what it takes to make up arithmetic ones (1.7 ms each) is
+no part of it. The first run only warms the services up. Starts the services for the embedded models, or uses running ones with
 --controller_addr.
 """
 
@@ -29,9 +30,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
+from envs.base_env import DataOptions, load_task  # noqa: E402
 from reason.evaluation import records  # noqa: E402
 from reason.inference.base import ServiceError  # noqa: E402
 from scripts.bench.search_efficiency import services  # noqa: E402
+
+QUESTIONS = "questions.jsonl"  # in the folder of the runs
 
 Row = dict[str, Any]
 
@@ -84,7 +88,8 @@ def measure(args: argparse.Namespace) -> list[Row]:
     """One row a number of questions, printed as it comes."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        evaluate(args, 8, 98, folder)  # warm-up
+        write_questions(args, Path(folder) / QUESTIONS)
+        evaluate(args, min(args.questions), 98, folder)  # warm-up, with batches as large as those that follow
         start = evaluate(args, 1, 99, folder)
         for seed, questions in enumerate(args.questions):
             client = evaluate(args, questions, seed, folder)
@@ -109,13 +114,20 @@ def measure(args: argparse.Namespace) -> list[Row]:
     return rows
 
 
+def write_questions(args: argparse.Namespace, file: Path) -> None:
+    """As many problems of the task as the largest run asks for."""
+    problems = load_task(args.task_name).problems(DataOptions("test", limit=max(args.questions)))
+    rows = ({"id": p.id, "question": p.question, "answer": p.answer} for p in problems)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
 def evaluate(args: argparse.Namespace, questions: int, seed: int, folder: str) -> Client:
     """One run of the CLI to its end. A seed of its own keeps each run from another's cached texts."""
     command = [
         sys.executable, str(ROOT / "reason/evaluation/evaluate.py"), "--LM", args.LM, "--RM", args.RM,
         "--method", "best_of_n", "--num_sequence", str(args.num_sequence), "--task_name", args.task_name,
         "--limit", str(questions), "--num_worker", str(args.num_worker), "--seed", str(seed),
-        "--controller_addr", args.controller_addr, "--save_dir", folder,
+        "--controller_addr", args.controller_addr, "--save_dir", folder, "--data_path", str(Path(folder) / QUESTIONS),
     ]  # fmt: skip
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)

@@ -15,7 +15,11 @@ on the same running services, one method after the other, each at a budget of 16
 The transformers worker computes once what samples of a request have in common, so its rate depends on how much that is,
 which a floor of other texts cannot repeat: it is measured with --no-share-samples.
 
-Starts the services for the embedded models, or uses running ones with --controller_addr.
+Starts the services for the embedded models, or uses running ones with --controller_addr. Arguments after `--` go to
+evaluate.py. Models of a useful size (see make_135m.py):
+
+    MODEL_BASE=models_135m python scripts/bench/search_efficiency.py --LM SmolLM2-135M --RM SmolLM2-135M-prm \\
+        --limit 30 --num_worker 8 --prm_texts 64 -- --max_new_tokens 96 --max_step_tokens 16 --tree_max_depth 6
 """
 
 from __future__ import annotations
@@ -72,9 +76,12 @@ def main() -> int:
     p.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     p.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="of services that it "
                    "starts; default %(default)s")  # fmt: skip
+    p.add_argument("--prm_texts", type=int, help="solutions at which the PRM's floor is measured, at each batch size; "
+                   "default: all of the run")  # fmt: skip
     p.add_argument("--shared", action="store_true", help="LM and PRM share cores or a device: the floor is the sum")
     p.add_argument("--quick", action="store_true", help="16 questions")
     p.add_argument("--json", type=Path, metavar="FILE")
+    p.add_argument("more", nargs="*", metavar="ARGUMENT", help="after --: further arguments of evaluate.py")
     args = p.parse_args()
     if args.quick:
         args.limit = min(args.limit, 16)
@@ -118,6 +125,7 @@ def evaluate(args: argparse.Namespace, method: str, settings: list[str], limit: 
         "--LM", args.LM, "--RM", args.RM, "--method", method, *settings, "--task_name", args.task_name,
         "--limit", str(limit), "--num_worker", str(args.num_worker), "--seed", str(seed),
         "--controller_addr", args.controller_addr, "--save_dir", folder, "--allow_errors", "0",
+        *args.more,
     ]  # fmt: skip
     command = [sys.executable, str(ROOT / "reason/evaluation/evaluate.py"), *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
@@ -140,7 +148,7 @@ async def measure(args: argparse.Namespace, method: str, folder: Path) -> Row:
         floors = [tokens / lm_rate]
         prm_rate = None
         if method != "cot":
-            prm_rate = await prm_tokens_a_second(rm, lm.card.step_separator, lines)
+            prm_rate = await prm_tokens_a_second(rm, lm.card.step_separator, lines, args.prm_texts)
             floors.append(tokens / prm_rate)
     floor = sum(floors) if args.shared else max(floors)
     return {
@@ -187,17 +195,20 @@ async def _timed_generation(lm: FastChatLM, requests: list[tuple[str, int, int]]
     return sum(map(sum, lengths)) / seconds
 
 
-async def prm_tokens_a_second(rm: FastChatRM, separator: str, lines: Sequence[records.Record]) -> float:
-    """The PRM's best rate over batch sizes, in tokens computed. Each size pairs the solutions with other questions,
-    so that a cached prefix can help with none of them."""
+async def prm_tokens_a_second(
+    rm: FastChatRM, separator: str, lines: Sequence[records.Record], texts: int | None = None
+) -> float:
+    """The PRM's best rate over batch sizes, in tokens computed, on the first `texts` solutions. Each solution stands
+    behind the question of another, and no two of a question behind the same, so that a cached prefix helps with none."""
     solutions = [[split_steps(o["text"], separator) for o in line["output"] if o["text"]] for line in lines]
+    most = max(map(len, solutions))
     rates = []
     for shift, batch in enumerate(PRM_BATCHES, 1):
         inputs = [
-            {"question": lines[(i + shift) % len(lines)]["question"], "steps": steps}
+            {"question": lines[(i + j + shift * most) % len(lines)]["question"], "steps": steps}
             for i, group in enumerate(solutions)
-            for steps in group
-        ]
+            for j, steps in enumerate(group)
+        ][:texts]
         batches = [inputs[i : i + batch] for i in range(0, len(inputs), batch)]
         started = time.monotonic()
         replies = await asyncio.gather(

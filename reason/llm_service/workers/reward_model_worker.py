@@ -23,6 +23,7 @@ from prm.scoring.layout import Layout, LayoutError
 from prm.scoring.scorer import ScoreError, Scorer
 from reason.llm_service.workers.base_worker import Params, StartError, Worker, WorkerError, with_template
 from reason.llm_service.workers.cache_memory import cache_argument, cache_bytes
+from reason.llm_service.workers.packed_linear import pack_linears
 from reason.llm_service.workers.process import common_arguments, main
 from reason.model_cards.card import Card, CardError
 
@@ -115,6 +116,9 @@ def load(args: argparse.Namespace, card: Card) -> RewardModelWorker:
             args.model_path, card, args.device, args.batch_tokens, args.base_model, args.trust_remote_code,
             args.reference_model,
         )  # fmt: skip
+        for model in (scorer.model, scorer.reference):
+            if model is not None:
+                pack_linears(model.base_model)  # heads read the weights of their own layers
         if memory := cache_bytes(args):
             scorer.keep_prefixes(memory)
     except CardError:

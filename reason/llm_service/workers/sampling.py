@@ -43,13 +43,18 @@ def truncate(logits: torch.Tensor, top_p: torch.Tensor, top_k: torch.Tensor) -> 
 
 
 def draw(
-    logits: torch.Tensor, temperature: torch.Tensor, top_p: torch.Tensor, top_k: torch.Tensor, uniform: torch.Tensor
+    logits: torch.Tensor,
+    temperature: torch.Tensor,
+    top_p: torch.Tensor,
+    top_k: torch.Tensor,
+    uniform: torch.Tensor,
+    row: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One token and its log-probability a row: (int64 [batch], float [batch]).
+    """One token and its log-probability a sample: (int64 [samples], float [samples]).
 
-    logits float32 [batch, vocabulary]; temperature [batch], 0 is greedy; uniform float64 [batch] in [0, 1), inverted
-    through the cumulated distribution. The log-probability is of the distribution drawn from; a greedy one is of the
-    model's own distribution.
+    logits float32 [rows, vocabulary]; temperature [rows], 0 is greedy; top_p and top_k [rows] as in `truncate`; uniform
+    float64 [samples] in [0, 1), inverted through the cumulated distribution of the sample's row, int64 [samples]. The
+    log-probability is of the distribution drawn from; a greedy one is of the model's own distribution.
     """
     greedy = temperature == 0
     scaled = logits / torch.where(greedy, 1.0, temperature)[:, None]
@@ -57,6 +62,6 @@ def draw(
         scaled = truncate(scaled, torch.where(greedy, 1.0, top_p), torch.where(greedy, -1, top_k))
     logprobs = scaled.log_softmax(-1)
     cumulated = logprobs.double().exp().cumsum(-1)
-    drawn = torch.searchsorted(cumulated, (uniform * cumulated[:, -1])[:, None], right=True)[:, 0]
-    tokens = torch.where(greedy, logits.argmax(-1), drawn.clamp(max=logits.shape[-1] - 1))
-    return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
+    drawn = torch.searchsorted(cumulated[row], (uniform * cumulated[row, -1])[:, None], right=True)[:, 0]
+    tokens = torch.where(greedy[row], logits.argmax(-1)[row], drawn.clamp(max=logits.shape[-1] - 1))
+    return tokens, logprobs[row, tokens]

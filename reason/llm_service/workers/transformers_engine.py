@@ -304,19 +304,21 @@ class Engine:
         """One token for every sample."""
         live, rows = slice(0, self.active), self.rows.active
         logits = self._forward(self.model, *self.rows.inputs(round_up(rows, self.multiple))).logits[:rows, -1]
-        logits = logits[torch.from_numpy(self.rows.of[live]).to(self.device)]
         uniform = uniforms(self.seed[live], self.count[live].astype(np.uint64))
-        sampling = (torch.from_numpy(x[live]).to(self.device) for x in (self.temperature, self.top_p, self.top_k))
-        tokens, logprobs = draw(logits.float(), *sampling, torch.from_numpy(uniform).to(self.device))
+        row = self.rows.of[live]
+        member = np.empty(rows, np.int64)  # a sample of each row: those of a row are of one request
+        member[row] = np.arange(self.active)
+        own = (self.temperature[member], self.top_p[member], self.top_k[member], uniform, row)
+        tokens, logprobs = draw(logits.float(), *(torch.from_numpy(x).to(self.device) for x in own))
         self._tell_logprobs(logits)
         self._record(tokens.cpu().numpy(), logprobs.cpu().numpy())
 
     def _tell_logprobs(self, logits: torch.Tensor) -> None:
-        """Note what samples at their first token were asked of logits [samples, vocabulary]."""
+        """Note what samples at their first token were asked of logits [rows, vocabulary]."""
         first = np.flatnonzero(self.count[: self.active] == 0)
         for sample in (sample for sample in first if self.jobs[sample][0].request.logprobs_of):
             job, index = self.jobs[sample]
-            job.told[index] = tuple(logits[sample].float().log_softmax(-1)[list(job.request.logprobs_of)].tolist())
+            job.told[index] = tuple(logits[self.rows.of[sample]].float().log_softmax(-1)[list(job.request.logprobs_of)].tolist())
 
     def _record(self, tokens: np.ndarray, logprobs: np.ndarray) -> None:
         """Append the drawn tokens [samples] and settle the samples that are finished."""

@@ -195,8 +195,9 @@ def test_draws_follow_the_distribution() -> None:
     n = 40000
     u = torch.from_numpy(uniforms(np.arange(n, dtype=np.uint64), np.full(n, 3, np.uint64)))
     for temperature, top_p, top_k in ((1.0, 1.0, -1), (0.5, 1.0, -1), (1.0, 0.8, -1), (1.0, 1.0, 2), (2.0, 0.9, 4)):
-        arguments = torch.full((n,), temperature), torch.full((n,), top_p), torch.full((n,), top_k)
-        tokens, logprobs = draw(logits.expand(n, -1), *arguments, u)
+        arguments = torch.full((2,), temperature), torch.full((2,), top_p), torch.full((2,), top_k)
+        # two rows that the samples share; the first is of another distribution, and nobody's
+        tokens, logprobs = draw(torch.stack([-logits, logits]), *arguments, u, torch.ones(n, dtype=torch.long))
         p = (logits / temperature).softmax(0).double()
         kept = sorted(range(6), key=lambda i: -p[i])[: top_k if top_k > 0 else 6]
         mass, nucleus = 0.0, []
