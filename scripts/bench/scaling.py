@@ -9,9 +9,9 @@ whose processor time and memory the system counts:
 - client_mb: the largest resident memory of the client, in 10^6 bytes.
 - seconds_ratio: seconds_per_question over that of the first row.
 
-The questions are read from a file, as most tasks' are, so that what it takes to make up arithmetic ones (1.7 ms each) is
-no part of it. The first run only warms the services up. Starts the services for the embedded models, or uses running ones with
---controller_addr.
+The questions are read from a file, as most tasks' are, so that what it takes to make up arithmetic ones (1.7 ms each)
+is no part of it. The first run only warms the services up. Starts the services for the embedded models, or uses running
+ones with --controller_addr.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def measure(args: argparse.Namespace) -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         write_questions(args, Path(folder) / QUESTIONS)
-        evaluate(args, min(args.questions), 98, folder)  # warm-up, with batches as large as those that follow
+        evaluate(args, min(args.questions), 98, folder)  # with batches as large as those that follow
         start = evaluate(args, 1, 99, folder)
         for seed, questions in enumerate(args.questions):
             client = evaluate(args, questions, seed, folder)

@@ -198,8 +198,8 @@ async def _timed_generation(lm: FastChatLM, requests: list[tuple[str, int, int]]
 async def prm_tokens_a_second(
     rm: FastChatRM, separator: str, lines: Sequence[records.Record], texts: int | None = None
 ) -> float:
-    """The PRM's best rate over batch sizes, in tokens computed, on the first `texts` solutions. Each solution stands
-    behind the question of another, and no two of a question behind the same, so that a cached prefix helps with none."""
+    """The PRM's best rate over batch sizes, in tokens computed, on the first `texts` solutions. Each stands behind
+    the question of another, and no two of a question behind the same, so that a cached prefix helps with none."""
     solutions = [[split_steps(o["text"], separator) for o in line["output"] if o["text"]] for line in lines]
     most = max(map(len, solutions))
     rates = []

@@ -318,7 +318,8 @@ class Engine:
         first = np.flatnonzero(self.count[: self.active] == 0)
         for sample in (sample for sample in first if self.jobs[sample][0].request.logprobs_of):
             job, index = self.jobs[sample]
-            job.told[index] = tuple(logits[self.rows.of[sample]].float().log_softmax(-1)[list(job.request.logprobs_of)].tolist())
+            own = logits[self.rows.of[sample]].float().log_softmax(-1)
+            job.told[index] = tuple(own[list(job.request.logprobs_of)].tolist())
 
     def _record(self, tokens: np.ndarray, logprobs: np.ndarray) -> None:
         """Append the drawn tokens [samples] and settle the samples that are finished."""
