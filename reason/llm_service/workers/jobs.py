@@ -30,6 +30,12 @@ class Job:
         """Most tokens that a row of it can hold."""
         return len(self.request.prompt_ids) + self.request.max_tokens
 
+    @property
+    def distribution(self) -> tuple[tuple[int, ...], float, float, int]:
+        """What the distribution of a first token follows from; samples for which it is the same may share a row."""
+        request = self.request
+        return tuple(request.prompt_ids), request.temperature, request.top_p, request.top_k
+
     def settle(self, error: Exception | None = None) -> None:
         """Hand the results, or the error, to the event loop."""
 
@@ -48,10 +54,9 @@ class Job:
 
 @dataclass
 class Started:
-    """New rows of a job."""
+    """New rows of jobs with the same prompt."""
 
-    job: Job
+    jobs: list[Job]  # those whose first rows they are
     rows: slice
     prompt: list[int]  # without the last token
-    first: bool  # whether they are the job's first ones
     known: int = 0  # tokens of `prompt` that are in the rows

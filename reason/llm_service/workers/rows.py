@@ -10,12 +10,14 @@ import numpy as np
 
 from reason.llm_service.workers.slots import CHUNK, Block, Slots, round_up
 
+WASTE = 1.25
+
 
 class Rows:
     """Book-keeping of at most as many rows as there are samples; arrays have an entry a row, `of` one a sample."""
 
     def __init__(self, slots: Slots, number: int, block: int) -> None:
-        """`block`: neighbouring rows that are attended together, up to the longest of them; the longest come first."""
+        """`block`: neighbouring rows that are attended together, up to the longest of them."""
         self.slots, self.block = slots, block
         self.active = 0
         self.token = np.zeros(number, np.int64)  # the next input
@@ -34,6 +36,8 @@ class Rows:
 
     def inputs(self, padded: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Block]]:
         """Ids, rows, positions [padded] and blocks of the next pass; rows that are not in use have token 0."""
+        if self.active > self.block:
+            self._sort()
         self.token[self.active : padded] = self.position[self.active : padded] = 0
         self.slots.reserve(padded, self.longest() + 1)
         ends = [(first, min(first + self.block, padded)) for first in range(0, padded, self.block)]
@@ -78,15 +82,29 @@ class Rows:
         self.slots.clear()
 
     def _free(self, row: int, samples: int) -> None:
-        """Give up a row: the longest row of the next block takes its place, and so on; the last row goes last."""
+        """Give up a row: the last one takes its place."""
         last = self.active - 1
-        while (behind := (row // self.block + 1) * self.block) <= last:
-            longest = behind + int(self.position[behind : min(behind + self.block, self.active)].argmax())
-            self._move(longest, row, samples)
-            row = longest
         if row != last:
             self._move(last, row, samples)
         self.active = last
+
+    def _sort(self) -> None:
+        """Bring the longest rows to the front where blocks of mixed rows would read WASTE times what sorted ones do."""
+        position = self.position[: self.active]
+        order = np.argsort(-position, kind="stable")
+        if self._read(position) <= WASTE * self._read(position[order]):
+            return
+        self.slots.permute(order, position)
+        for array in (self.token, self.position, self.users):
+            array[: self.active] = array[order]
+        now = np.arange(len(self.of))  # where each row is now
+        now[order] = np.arange(self.active)
+        self.of = now[self.of]
+
+    def _read(self, position: np.ndarray) -> int:
+        """Tokens that a pass reads of rows in this order: each block up to its longest."""
+        longest = np.maximum.reduceat(position, np.arange(0, len(position), self.block))
+        return int((longest // CHUNK + 1).sum())
 
     def _move(self, source: int, target: int, samples: int) -> None:
         """Let a row go on in another one."""

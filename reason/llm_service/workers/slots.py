@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface, PretrainedConfig
@@ -108,6 +109,21 @@ class Slots(Cache):
         """Copy some tokens of one row to others."""
         self.keys[:, targets, :, tokens] = self.keys[:, source, None, :, tokens]
         self.values[:, targets, :, tokens] = self.values[:, source, None, :, tokens]
+
+    def permute(self, order: np.ndarray, lengths: np.ndarray) -> None:
+        """Row i becomes what row order[i] was, of which lengths[order[i]] tokens count; in place, cycle by cycle."""
+        done = np.zeros(len(order), bool)
+        for start in np.flatnonzero(order != np.arange(len(order))):
+            if done[start]:
+                continue
+            tokens = slice(0, int(lengths[start]))
+            first = self.keys[:, start, :, tokens].clone(), self.values[:, start, :, tokens].clone()
+            target = start
+            while (source := order[target]) != start:
+                self.copy(source, slice(target, target + 1), slice(0, int(lengths[source])))
+                done[target], target = True, source
+            self.keys[:, target, :, tokens], self.values[:, target, :, tokens] = first
+            done[target] = True
 
     def at(self, rows: torch.Tensor, positions: torch.Tensor, length: int) -> Slots:
         """Where the next forward pass writes: query i to row rows[i] at positions[i]; it reads at most `length` tokens.

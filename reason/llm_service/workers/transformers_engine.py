@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -215,8 +216,9 @@ class Engine:
             if job.started < len(job.results):
                 break
             self.waiting.popleft()
-        picked.sort(key=lambda pick: -len(pick[0].request.prompt_ids))  # see BLOCK
-        started = [self._start(job, slice(self.active, self.active + number)) for job, number in picked]
+        picked.sort(key=lambda pick: (-len(pick[0].request.prompt_ids), pick[0].distribution))  # long ones: see BLOCK
+        alike = [list(group) for _, group in groupby(picked, lambda pick: pick[0].distribution)]
+        started = [self._start(group) for group in (alike if self.share else [[pick] for pick in picked])]
         if started:
             self._prefill(started)
 
@@ -231,8 +233,8 @@ class Engine:
                 self._compute(todo)  # what this one can take over
                 todo, tokens = [], 0
                 one.known = self.cache.load(one.prompt, one.rows)
-            if one.first:
-                one.job.reused = one.known
+            for job in one.jobs:
+                job.reused = one.known if job is one.jobs[0] else len(one.prompt)
             fresh = len(one.prompt) - one.known
             if fresh and todo and tokens + fresh > PREFILL_TOKENS:
                 self._compute(todo)
@@ -283,22 +285,26 @@ class Engine:
             blocks=blocks,
         )
 
-    def _start(self, job: Job, samples: slice) -> Started:
-        """Fill in the book-keeping of new samples of a job, and open their rows."""
-        request, number = job.request, samples.stop - samples.start
-        first = job.started - number
-        self.jobs.extend((job, first + i) for i in range(number))
-        self.seed[samples] = np.array(request.seeds[first : first + number], np.uint64)
-        self.limit[samples], self.length[samples] = request.max_tokens, job.length
-        self.count[samples] = self.logprob[samples] = 0
-        self.temperature[samples], self.top_p[samples] = request.temperature, request.top_p
-        self.top_k[samples] = request.top_k
-        self.table[samples] = self.stops.number(request, idle=self.active == 0)
-        self.active = samples.stop
-        *prompt, last = request.prompt_ids
+    def _start(self, picked: Sequence[tuple[Job, int]]) -> Started:
+        """Fill in the book-keeping of new samples of jobs of one distribution, and open their rows."""
+        begin = self.active
+        for job, number in picked:
+            request, samples = job.request, slice(self.active, self.active + number)
+            first = job.started - number
+            self.jobs.extend((job, first + i) for i in range(number))
+            self.seed[samples] = np.array(request.seeds[first : first + number], np.uint64)
+            self.limit[samples], self.length[samples] = request.max_tokens, job.length
+            self.count[samples] = self.logprob[samples] = 0
+            self.temperature[samples], self.top_p[samples] = request.temperature, request.top_p
+            self.top_k[samples] = request.top_k
+            self.table[samples] = self.stops.number(request, idle=self.active == 0)
+            self.active = samples.stop
+        samples = slice(begin, self.active)
+        *prompt, last = picked[0][0].request.prompt_ids
         parts = [samples] if self.share else [slice(i, i + 1) for i in range(samples.start, samples.stop)]
         rows = [self.rows.open(part, last, len(prompt)) for part in parts]
-        return Started(job, slice(rows[0], rows[-1] + 1), prompt, first == 0)
+        new = [job for job, number in picked if job.started == number]
+        return Started(new, slice(rows[0], rows[-1] + 1), prompt)
 
     def _step(self) -> None:
         """One token for every sample."""

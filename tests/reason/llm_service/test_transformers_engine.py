@@ -81,6 +81,29 @@ async def test_samples_that_share_rows_are_the_same_samples_and_cost_fewer_rows(
     assert rows[True] < 0.7 * rows[False]
 
 
+async def test_requests_of_one_prompt_share_rows_too(engine: Engine, monkeypatch) -> None:
+    """Eight that arrive together and are sampled alike, and one that is not: two rows at first, the same samples."""
+    other = Engine(engine.model, engine.tokenizer, engine.end_ids, 128, 2**30)
+    opened: list[int] = []
+    start = other._start
+    monkeypatch.setattr(other, "_start", lambda picked: (opened.append(len(picked)), start(picked))[1])
+    common = {"prompt": PROMPTS[3], "max_new_tokens": 12}
+    requests = [requested(other, seeds=range_of(4 * i), **common) for i in range(8)]
+    requests.append(requested(other, seeds=range_of(0), temperature=0.5, **common))
+    try:
+        with other.wake:  # none is admitted before all are there
+            tasks = [asyncio.ensure_future(other.generate(request)) for request in requests]
+            await asyncio.sleep(0)
+        together = await asyncio.gather(*tasks)
+    finally:
+        other.close()
+    for request, samples in zip(requests, together):
+        assert [dataclasses.replace(sample, reused=0) for sample in samples] == await engine.generate(request)
+    assert sorted(opened) == [1, 8]
+    prompt = len(requests[0].prompt_ids) - 1
+    assert sorted(samples[0].reused for samples in together) == [0] * 2 + [prompt] * 7, "the others' is computed once"
+
+
 async def test_tokens_and_logprobs_are_the_models(engine: Engine, policy) -> None:
     """Greedy is transformers' greedy; log-probabilities are those of the distribution sampled from."""
     plain = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32).eval()
