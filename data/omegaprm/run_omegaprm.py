@@ -90,12 +90,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     from data.omegaprm.patience import ServicesGone
     from envs.base_env import TaskError
-    from reason.evaluation.evaluate import allow_many_connections
+    from reason.evaluation.evaluate import allow_many_requests
     from reason.evaluation.records import RecordError
     from reason.inference.base import ServiceError
     from reason.model_cards.card import CardError
 
-    allow_many_connections()
+    allow_many_requests()
     try:
         return asyncio.run(run(args))
     except ServicesGone as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import logging
 import re
 import signal
@@ -139,7 +140,10 @@ def main(
         check_model_path(args.model_path)
         card = cards.find(args.model_path, kind, args.card)
         listener = bind(args.host, args.port)
-        serve(load(args, card), listener, not args.no_register)
+        worker = load(args, card)
+        gc.freeze()  # what is loaded stays, the collector need not go through it
+        gc.set_threshold(50_000, 10, 10)  # nor, every few requests, through those that are under way
+        serve(worker, listener, not args.no_register)
     except (StartError, cards.CardError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         sys.exit(2)
