@@ -106,8 +106,8 @@ def notes_of(runs: list[Run], rows: list[Row]) -> list[str]:
         notes.append("The runs are not over the same problems, so their rows cannot be compared question by question.")
     if any(row["subsampled_from"] for row in rows):
         notes.append(
-            "N (of M): subsampled from one run of M samples; its tokens and seconds (~) are N / M of that run's, "
-            "for the PRM's tokens a little too low, since fewer solutions share fewer steps."
+            "N (of M): subsampled from one run of M samples; its tokens and seconds (~) are N / M of that run's, the "
+            "PRM's tokens and the seconds too low where many solutions have steps in common, computed once."
         )
     if any(row["budget"] is None and row["method"] != "cot" for row in rows):
         notes.append("A run without --budget whose flags do not give a budget is left out of the curve over budgets.")
