@@ -312,7 +312,7 @@ class Engine:
         logits = self._forward(self.model, *self.rows.inputs(round_up(rows, self.multiple))).logits[:rows, -1]
         uniform = uniforms(self.seed[live], self.count[live].astype(np.uint64))
         row = self.rows.of[live]
-        member = np.empty(rows, np.int64)  # a sample of each row: those of a row are of one request
+        member = np.empty(rows, np.int64)  # a sample of each row: those of a row are sampled alike
         member[row] = np.arange(self.active)
         own = (self.temperature[member], self.top_p[member], self.top_k[member], uniform, row)
         tokens, logprobs = draw(logits.float(), *(torch.from_numpy(x).to(self.device) for x in own))
