@@ -187,17 +187,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def allow_many_requests() -> None:
-    """Prepare the process for thousands of requests in flight.
-
-    Each is a connection, so the soft limit of open files is raised where the hard one lets us. And each is a lot of
-    objects that are alive: the garbage collector, which goes through them all, is to look more rarely.
-    """
-    import gc
+    """Prepare the process: each request in flight is a connection, so the soft limit of open files is raised where the
+    hard one lets us, and the garbage collector has seldom something to do."""
     import resource
 
-    gc.freeze()
-    gc.set_threshold(50_000, 10, 10)
+    from reason.inference.concurrency import collect_rarely
 
+    collect_rarely()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

@@ -17,6 +17,7 @@ from typing import Any
 
 import uvicorn
 
+from reason.inference.concurrency import collect_rarely
 from reason.llm_service.workers.application import application
 from reason.llm_service.workers.base_worker import StartError, Worker
 from reason.model_cards import card as cards
@@ -142,7 +143,7 @@ def main(
         listener = bind(args.host, args.port)
         worker = load(args, card)
         gc.freeze()  # what is loaded stays, the collector need not go through it
-        gc.set_threshold(50_000, 10, 10)  # nor, every few requests, through those that are under way
+        collect_rarely()
         serve(worker, listener, not args.no_register)
     except (StartError, cards.CardError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
