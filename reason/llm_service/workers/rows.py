@@ -10,7 +10,7 @@ import numpy as np
 
 from reason.llm_service.workers.slots import CHUNK, Block, Slots, round_up
 
-WASTE = 1.25  # see `_sort`; a sort moves most rows, which costs about what some passes read
+WASTE = 1.1  # see `_sort`; a sort moves most rows, which costs about what some passes read
 
 
 class Rows:
