@@ -3,7 +3,8 @@
 Memory is slots of one token each: keys and values of every layer, and the score where the token is a step tag. A trie
 says which token sequences are in which slots. A pass enters its inputs into the trie and computes what is fresh:
 a row of the forward pass is the fresh part of a question's tree below one cached node, each token attending to
-its own ancestors by a mask, so what inputs share is computed once within a pass as well as between passes.
+its own ancestors by a mask, so what inputs share is computed once within a pass as well as between passes. The rows'
+tokens stand in one line, so that only attention sees padding (folded_attention.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
+from prm.scoring.folded_attention import ATTENTION, Fold
 from prm.scoring.heads import Head
 from prm.scoring.layout import Layout
 from prm.scoring.plan import batches
@@ -57,13 +59,14 @@ class PrefixCache:
         """`memory`: bytes for keys and values; `token_budget`: padded tokens of a forward pass; `tag`: the only
         token with scores, None where any may have one."""
         self.model, self.head, self.tag, self.token_budget = model, head, tag, token_budget
+        model.set_attn_implementation(ATTENTION)
         widths = _widths(model)
         size = 2 if model.dtype in (torch.bfloat16, torch.float16) else 4
         slots = memory // (size * sum(k + v for k, v in widths))
-        self.nothing, self.waste = slots, slots + 1  # read by padding, always zeros; written by padding, never read
+        self.nothing = slots  # read by padding, always zeros
         options = {"dtype": model.dtype, "device": model.device}
-        self.keys = [torch.empty(slots + 2, k, **options) for k, _ in widths]
-        self.values = [torch.empty(slots + 2, v, **options) for _, v in widths]
+        self.keys = [torch.empty(slots + 1, k, **options) for k, _ in widths]
+        self.values = [torch.empty(slots + 1, v, **options) for _, v in widths]
         for slab in self.keys + self.values:
             slab[self.nothing] = 0
         self.scores = np.full(slots, np.nan, np.float32)
@@ -144,11 +147,10 @@ class PrefixCache:
     def _forward(self, rows: list[Row]) -> None:
         """One forward pass: fills the slots of the rows' nodes."""
         contexts = [row.anchor.path() for row in rows]
-        length, context = max(row.tokens for row in rows), max(map(len, contexts))
-        shape = (len(rows), length)
-        ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        write, read = np.full(shape, self.waste), np.full((len(rows), context + length), self.nothing)
-        visible = np.zeros((*shape, context + length), bool)
+        lengths = [row.tokens for row in rows]
+        length, context = max(lengths), max(map(len, contexts))
+        read = np.full((len(rows), context + length), self.nothing)
+        visible = np.zeros((len(rows), length, context + length), bool)
         for r, (row, slots) in enumerate(zip(rows, contexts, strict=True)):
             read[r, : len(slots)] = slots
             visible[r, :, : len(slots)] = True
@@ -156,56 +158,59 @@ class PrefixCache:
             at = 0
             for node in row.nodes:
                 end = at + len(node.tokens)
-                ids[r, at:end] = node.tokens
-                positions[r, at:end] = np.arange(node.start, node.start + end - at)
-                write[r, at:end] = read[r, context + at : context + end] = node.slots
+                read[r, context + at : context + end] = node.slots
                 if node.parent in last:
                     visible[r, at:end, context:] = visible[r, last[node.parent], context:]
                 visible[r, at:end, context + at : context + end] = np.tri(end - at, dtype=bool)
                 last[node] = end - 1
                 at = end
-        tags = np.nonzero((write != self.waste) & (True if self.tag is None else ids == self.tag))
+        nodes = [node for row in rows for node in row.nodes]
+        ids = np.concatenate([node.tokens for node in nodes])
+        positions = np.concatenate([np.arange(node.start, node.start + len(node.tokens)) for node in nodes])
+        write = np.concatenate([node.slots for node in nodes])
+        tags = np.arange(len(ids)) if self.tag is None else np.flatnonzero(ids == self.tag)
         device = self.model.device
         mask = torch.zeros(visible.shape, dtype=self.model.dtype)
         mask.masked_fill_(torch.from_numpy(~visible), torch.finfo(mask.dtype).min)  # finite: padding sees nothing else
         hidden = self.model.base_model(
-            input_ids=torch.from_numpy(ids).to(device),
+            input_ids=torch.from_numpy(ids)[None].to(device),
             attention_mask=mask[:, None].to(device),
-            position_ids=torch.from_numpy(positions).to(device),
+            position_ids=torch.from_numpy(positions)[None].to(device),
             past_key_values=_Slots(self, torch.from_numpy(write).to(device), torch.from_numpy(read).to(device)),
             use_cache=True,
-        ).last_hidden_state
-        scores = self.head(hidden[torch.from_numpy(tags[0]), torch.from_numpy(tags[1])]).cpu().numpy()
+            fold=Fold.of(lengths, device),
+        ).last_hidden_state[0]
+        scores = self.head(hidden[torch.from_numpy(tags).to(device)]).cpu().numpy()
         self.scores[write[tags]] = scores
-        for r in tags[0][~np.isfinite(scores)]:
+        row_of = np.repeat(np.arange(len(rows)), lengths)
+        for r in row_of[tags[~np.isfinite(scores)]]:
             rows[r].finite = False
 
 
 class _Slots(Cache):
-    """The cache as a model's attention layers see it in one pass: row r writes tokens to slots write[r] [batch, new],
-    then reads slots read[r] [batch, context + new]."""
+    """The cache as a model's attention layers see it in one pass: the line's tokens are written to slots write [n],
+    then row r reads slots read[r] [rows, context + length]."""
 
     def __init__(self, cache: PrefixCache, write: Tensor, read: Tensor) -> None:
         super().__init__(layers=[])
-        self.cache, self.shape, self.new = cache, read.shape, write.shape[1]
-        self.write, self.read = write.flatten(), read.flatten()
+        self.cache, self.write, self.shape, self.read = cache, write, read.shape, read.flatten()
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Keys and values of the new tokens [batch, heads, new, dim] -> of all [batch, heads, context + new, dim]."""
+        """Keys and values of the new tokens [1, heads, n, dim] -> of all [rows, heads, context + length, dim]."""
         return (
             self._exchange(self.cache.keys[layer_idx], key_states),
             self._exchange(self.cache.values[layer_idx], value_states),
         )
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Length of the context."""
-        return self.shape[1] - self.new
+        """Tokens before the new ones; positions are always given, so nothing depends on it."""
+        return 0
 
     def _exchange(self, slab: Tensor, states: Tensor) -> Tensor:
         _, heads, _, dim = states.shape
-        slab.index_copy_(0, self.write, states.transpose(1, 2).reshape(-1, heads * dim))
+        slab.index_copy_(0, self.write, states[0].transpose(0, 1).reshape(-1, heads * dim))
         return slab.index_select(0, self.read).view(*self.shape, heads, dim).transpose(1, 2)
 
 

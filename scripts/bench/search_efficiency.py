@@ -6,10 +6,11 @@ on the same running services, one method after the other, each at a budget of 16
 
 - LM floor: each question's whole solutions, every question at once, to the recorded lengths whatever the model
   writes (`ignore_eos`): for a question that generated G tokens in solutions of mean length L, round(G / L) samples
-  of L tokens. lm_rate is tokens a second of the faster of greedy and sampled text; the floor is the run's tokens at
-  that rate.
+  of L tokens (L of all questions where a search ended without a solution). lm_rate is tokens a second of the faster
+  of greedy and sampled text; the floor is the run's tokens at that rate.
 - PRM floor: the run's generated tokens, each read once, at prm_rate: tokens computed a second at the best of
-  several batch sizes, of texts that no cache has seen.
+  several batch sizes, of best-of-N's solutions that no cache has seen, the same for every method: what a search
+  leaves behind may be too few or too short texts to fill a batch.
 - The floor is the larger of the two where LM and PRM have cores or devices of their own, their sum where they share.
 
 The transformers worker computes once what samples of a request have in common, so its rate depends on how much that is,
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import platform
@@ -80,8 +82,8 @@ def main() -> int:
     p.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     p.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="of services that it "
                    "starts; default %(default)s")  # fmt: skip
-    p.add_argument("--prm_texts", type=int, help="solutions at which the PRM's floor is measured, at each batch size; "
-                   "default: all of the run")  # fmt: skip
+    p.add_argument("--prm_texts", type=int, default=256, help="solutions at which the PRM's floor is measured, twice "
+                   "at each batch size; default %(default)s")  # fmt: skip
     p.add_argument("--shared", action="store_true", help="LM and PRM share cores or a device: the floor is the sum")
     p.add_argument("--quick", action="store_true", help="16 questions")
     p.add_argument("--json", type=Path, metavar="FILE")
@@ -113,22 +115,27 @@ def measure_all(args: argparse.Namespace) -> list[Row]:
     """One row a method, printed as it comes."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        evaluate(args, "best_of_n", ["--num_sequence", "4"], 8, 99, folder)  # warm-up
+        texts = ["--num_sequence", str(-(-args.prm_texts // args.limit))]
+        warm_up = evaluate(args, "best_of_n", texts, seed=99, folder=folder)
+        prm_rate = asyncio.run(prm_tokens_a_second(args, records.read_records(warm_up)))
         for seed, method in enumerate(args.methods):
-            run = evaluate(args, method, METHODS[method], args.limit, seed, folder)
-            row = asyncio.run(measure(args, method, run))
+            run = evaluate(args, method, METHODS[method], seed, folder)
+            row = asyncio.run(measure(args, method, run, None if method == "cot" else prm_rate))
             if not rows:
-                print("  ".join(f"{name:>12}" for name in row))
-            print("  ".join(f"{v:>12.3g}" if isinstance(v, float) else f"{str(v)[-18:]:>12}" for v in row.values()))
+                print("  ".join(f"{name:>12}" for name in row), flush=True)
+            print(
+                "  ".join(f"{v:>12.3g}" if isinstance(v, float) else f"{str(v)[-18:]:>12}" for v in row.values()),
+                flush=True,
+            )
             rows.append(row)
     return rows
 
 
-def evaluate(args: argparse.Namespace, method: str, settings: list[str], limit: int, seed: int, folder: str) -> Path:
+def evaluate(args: argparse.Namespace, method: str, settings: list[str], seed: int, folder: str) -> Path:
     """Run the CLI and return its run folder. A seed of its own keeps each method from another's cached texts."""
     words = [
         "--LM", args.LM, "--RM", args.RM, "--method", method, *settings, "--task_name", args.task_name,
-        "--limit", str(limit), "--num_worker", str(args.num_worker), "--seed", str(seed),
+        "--limit", str(args.limit), "--num_worker", str(args.num_worker), "--seed", str(seed),
         "--controller_addr", args.controller_addr, "--save_dir", folder, "--allow_errors", "0",
         *args.more,
     ]  # fmt: skip
@@ -139,22 +146,16 @@ def evaluate(args: argparse.Namespace, method: str, settings: list[str], limit: 
     return Path(done.stdout.split("Run folder: ")[1].splitlines()[0])
 
 
-async def measure(args: argparse.Namespace, method: str, folder: Path) -> Row:
+async def measure(args: argparse.Namespace, method: str, folder: Path, prm_rate: float | None) -> Row:
     """The row of a finished run: its figures, the floors, and their ratio."""
     averages, lines = records.read_averages(folder), records.read_records(folder)
     tokens, seconds = int(averages["ledger"]["generated_tokens"]), float(averages["seconds"])
     async with Services(args.controller_addr) as services:
-        lm, rm = await services.language_model(args.LM), await services.reward_model(args.RM)
-        if not isinstance(rm, FastChatRM):
-            raise ServiceError(f"{args.RM} is a generative judge: the floor is of PRMs that read each token once")
+        lm = await services.language_model(args.LM)
         if lm.details.get("share_samples"):
             raise ServiceError(f"start the worker of {args.LM} with --no-share-samples, see --help")
         lm_rate = await lm_tokens_a_second(lm, args.task_name, lines)
-        floors = [tokens / lm_rate]
-        prm_rate = None
-        if method != "cot":
-            prm_rate = await prm_tokens_a_second(rm, lm.card.step_separator, lines, args.prm_texts)
-            floors.append(tokens / prm_rate)
+    floors = [tokens / rate for rate in (lm_rate, prm_rate) if rate is not None]
     floor = sum(floors) if args.shared else max(floors)
     return {
         "size": args.LM,
@@ -176,8 +177,11 @@ async def lm_tokens_a_second(lm: FastChatLM, task_name: str, lines: Sequence[rec
     """The LM's rate on whole solutions of the recorded number and lengths, all at once; see the module's text."""
     task = load_task(task_name)
     requests = []
+    anywhere = [solution["num_tokens"] for line in lines for solution in line["output"]]
+    if not anywhere:
+        raise ServiceError("no question of the run has a solution: their length is not known, see --max_new_tokens")
     for line in lines:
-        lengths = [solution["num_tokens"] for solution in line["output"]] or [1]
+        lengths = [solution["num_tokens"] for solution in line["output"]] or anywhere
         length = max(1, round(sum(lengths) / len(lengths)))
         samples = max(1, round(line["ledger"]["generated_tokens"] / length))
         problem = Problem(line["id"], line["question"], line["gold"])
@@ -200,27 +204,32 @@ async def _timed_generation(lm: FastChatLM, requests: list[tuple[str, int, int]]
     return sum(map(sum, lengths)) / seconds
 
 
-async def prm_tokens_a_second(
-    rm: FastChatRM, separator: str, lines: Sequence[records.Record], texts: int | None = None
-) -> float:
-    """The PRM's best rate over batch sizes, in tokens computed, on the first `texts` solutions. Each stands behind
-    the question of another, and no two of a question behind the same, so that a cached prefix helps with none."""
-    solutions = [[split_steps(o["text"], separator) for o in line["output"] if o["text"]] for line in lines]
-    most = max(map(len, solutions))
+async def prm_tokens_a_second(args: argparse.Namespace, lines: Sequence[records.Record]) -> float:
+    """The PRM's best rate over batch sizes, in tokens computed, on the solutions of a run. Each stands behind its
+    question with a number of its own, so that a cached prefix helps with none."""
+    number = itertools.count()
     rates = []
-    for shift, batch in enumerate(PRM_BATCHES, 1):
-        inputs = [
-            {"question": lines[(i + j + shift * most) % len(lines)]["question"], "steps": steps}
-            for i, group in enumerate(solutions)
-            for j, steps in enumerate(group)
-        ][:texts]
-        batches = [inputs[i : i + batch] for i in range(0, len(inputs), batch)]
-        started = time.monotonic()
-        replies = await asyncio.gather(
-            *(rm.pool.post("worker_value_inference", {"model": rm.pool.model, "inputs": b}) for b in batches)
-        )
-        seconds = time.monotonic() - started
-        rates.append(sum(reply["usage"]["computed_tokens"] for reply in replies) / seconds)
+    async with Services(args.controller_addr) as services:
+        lm, rm = await services.language_model(args.LM), await services.reward_model(args.RM)
+        if not isinstance(rm, FastChatRM):
+            raise ServiceError(f"{args.RM} is a generative judge: the floor is of PRMs that read each token once")
+        for batch in PRM_BATCHES * 2:
+            inputs = [
+                {
+                    "question": f"{next(number)}. {line['question']}",
+                    "steps": split_steps(solution["text"], lm.card.step_separator),
+                }
+                for line in lines
+                for solution in line["output"]
+                if solution["text"]
+            ]
+            batches = [inputs[i : i + batch] for i in range(0, len(inputs), batch)]
+            started = time.monotonic()
+            replies = await asyncio.gather(
+                *(rm.pool.post("worker_value_inference", {"model": rm.pool.model, "inputs": b}) for b in batches)
+            )
+            seconds = time.monotonic() - started
+            rates.append(sum(reply["usage"]["computed_tokens"] for reply in replies) / seconds)
     return max(rates)
 
 

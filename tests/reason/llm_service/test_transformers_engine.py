@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from reason.llm_service.workers.base_worker import WorkerError
 from reason.llm_service.workers.generation import GenerateRequest, decode_continuation, read_request
-from reason.llm_service.workers.sampling import draw, truncate, uniforms
+from reason.llm_service.workers.sampling import draw, lowest_kept, uniforms
 from reason.llm_service.workers.transformers_engine import Engine
 
 PROMPTS = [f"{i} + {i * i} * {7 * i}" + " - 3" * (i % 5) + "\n" for i in range(1, 33)]
@@ -117,7 +117,9 @@ async def test_tokens_and_logprobs_are_the_models(engine: Engine, policy) -> Non
             assert logits.argmax(-1).tolist() == sample.token_ids
         else:
             count = len(logits)
-            logits = truncate(logits / 0.8, torch.full((count,), 0.9), torch.full((count,), 30))
+            logits = logits / 0.8
+            lowest = lowest_kept(logits, torch.full((count,), 0.9), torch.full((count,), 30))
+            logits = logits.masked_fill(logits < lowest[:, None], -torch.inf)
         chosen = logits.log_softmax(-1).gather(1, torch.tensor(sample.token_ids)[:, None])
         assert sample.logprob == pytest.approx(chosen.sum().item(), abs=1e-3)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from reason.inference.base import Sampling
-from reason.llm_service.workers.sampling import truncate
+from reason.llm_service.workers.sampling import lowest_kept
 
 KEPT_LOGITS = 1 << 25  # numbers; up to so many are kept for the backward pass, beyond they are computed twice
 CHUNK_LOGITS = 1 << 25  # numbers in memory at once, 128 MiB of fp32
@@ -54,5 +54,5 @@ def _left_out(logits: Tensor, targets: Tensor, sampling: Sampling) -> Tensor:
     """
     top_p = logits.new_full((len(logits),), sampling.top_p)
     top_k = torch.full((len(logits),), sampling.top_k, device=logits.device)
-    left_out = truncate(logits, top_p, top_k).isneginf()
+    left_out = logits < lowest_kept(logits, top_p, top_k)[:, None]
     return left_out.scatter(-1, targets[:, None], False)
