@@ -27,7 +27,7 @@ from reason.model_cards.card import CardError, PRMCard
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 32768}  # padded tokens of a forward pass; see Scorer.load
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}  # of scores by way of the cache
 # Forward passes' worth of tokens that are entered into the cache together: their rows are sorted into passes by size.
-# Of beam search, passes are padding for 32 % with 1, 6 % with 2, 2 % with 4.
+# Of beam search, what attention computes is padding for 32 % with 1, 6 % with 2, 2 % with 4.
 PICKED = 2
 
 logger = logging.getLogger(__name__)
