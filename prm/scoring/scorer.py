@@ -230,17 +230,24 @@ class Scorer:
         if self.head is None:
             reason = f"scores of head {self.card.head} need the logits of every token"
         if reason is None:
+            layouts = self._small_tree()
+            in_full = self.forward(layouts)  # with the model's own attention, which the cache replaces
+            own = self.model.config._attn_implementation
             self.cache = PrefixCache(self.model, self.head, self.layouter.tag, self.token_budget, memory)
-            reason = self._disagreement()
+            reason = self._disagreement(layouts, in_full)
+            if reason is not None:
+                self.model.set_attn_implementation(own)
         if reason is not None:
             self.cache = None
             logger.warning("no prefix cache: %s; every input is computed in full", reason)
 
-    def _disagreement(self) -> str | None:
-        """How scores by way of the cache differ from those in full on a small tree; None where they do not."""
+    def _small_tree(self) -> list[Layout]:
         paths = [["1 + 1 = 2; 2 + 3"], ["1 + 1 = 2; 2 + 3", "5"], ["1 + 1 = 2; 2 + 3", "6", "7"], ["8"]]
-        layouts = [one for path in paths for one in self.layouter.lay_out("1 + 1 + 3", path).inputs]
-        full = [score for scores in self.forward(layouts) for score in scores]
+        return [one for path in paths for one in self.layouter.lay_out("1 + 1 + 3", path).inputs]
+
+    def _disagreement(self, layouts: Sequence[Layout], in_full: Sequence[list[float] | ScoreError]) -> str | None:
+        """How scores by way of the cache differ from those in full; None where they do not."""
+        full = [score for scores in in_full for score in scores]
         try:
             cached = [score for layout in layouts for score in self.compute([layout])[0].scores]
         except Exception as error:  # whatever a model makes of keys and values that it did not lay out itself

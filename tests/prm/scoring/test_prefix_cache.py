@@ -7,7 +7,14 @@ import random
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from prm.scoring.batcher import Batcher
 from prm.scoring.prefix_cache import PrefixCache
@@ -180,6 +187,20 @@ def test_attention_that_cannot_be_kept_goes_without(scorer, caplog, monkeypatch)
     deaf.keep_prefixes(1 << 24)
     assert deaf.cache is None
     assert "its scores would differ by" in caplog.text
+
+
+def test_attention_that_the_fused_kernel_does_not_compute_goes_without(scorer, caplog):
+    """Soft-capped logits: the model keeps its own attention, and its scores."""
+    options = MISTRAL | {"head_dim": 8, "sliding_window": 1024, "attn_logit_softcapping": 0.1}
+    capped = other_model(scorer, Gemma2ForCausalLM, Gemma2Config, attn_implementation="eager", **options)
+    layouts = lay_out(scorer, [("1 + 1 + 3", ["1 + 1 = 2; 2 + 3", "5"]), ("4 + 4", ["8"])])
+    expected = capped.run(layouts).all_scores()
+    with caplog.at_level(logging.WARNING):
+        capped.keep_prefixes(1 << 24)
+    assert capped.cache is None
+    assert "its scores would differ by" in caplog.text
+    assert capped.model.config._attn_implementation == "eager"
+    assert capped.run(layouts).all_scores() == expected
 
 
 def test_a_score_that_is_no_number_is_an_error_of_its_input_alone(prm_folder):
