@@ -293,12 +293,14 @@ class SearchTree:
     async def _whole(self, indices: Sequence[int]) -> list[tuple[Sample, list[str], Sequence[float]]]:
         """Whole solutions by their indices: sample, steps, scores."""
         seeds = [draw_seed(self.options.seed, self.problem.id, self.root.path, 0, i) for i in indices]
-        samples = await self._generate(self.root, seeds, to_end=True)
+        samples = await self._generate(self.root, seeds, to_end=True, continued=False)
         steps = [split_steps(sample.text, self.lm.card.step_separator) for sample in samples]
         return list(zip(samples, steps, await self._score(steps), strict=True))
 
-    async def _generate(self, node: Node, seeds: Sequence[int], to_end: bool, greedy: bool = False) -> list[Sample]:
-        """One sample for each seed, of one step or of the whole rest."""
+    async def _generate(
+        self, node: Node, seeds: Sequence[int], to_end: bool, greedy: bool = False, continued: bool = True
+    ) -> list[Sample]:
+        """One sample for each seed, of one step or of the whole rest; `continued`: whether any may be gone on from."""
         card, options = self.lm.card, self.options
         spent = sum(member.num_tokens for member in node.lineage())
         left = max(1, options.max_new_tokens - spent)
@@ -308,6 +310,7 @@ class SearchTree:
             top_k=-1 if greedy else options.top_k,
             max_tokens=left if to_end else min(left, options.max_step_tokens),
             stop=card.stop if to_end else (card.step_separator, *card.stop),
+            continued=continued,
         )
         return await self.lm.generate(self.prompt + "".join(node.steps()), sampling, seeds, self.ledger)
 

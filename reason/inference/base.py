@@ -35,6 +35,7 @@ class Sampling:
     top_k: int = -1
     max_tokens: int = 2048
     stop: tuple[str, ...] = ()  # texts that end a sample and stay in it
+    continued: bool = True  # whether a later prompt may begin with prompt and sample: an engine then keeps their keys
 
 
 @dataclass(frozen=True)

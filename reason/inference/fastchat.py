@@ -249,6 +249,7 @@ class FastChatLM:
                 "stop": list(sampling.stop),
                 "stop_token_ids": None,
                 "include_stop_str_in_output": True,
+                "continued": sampling.continued,
                 "echo": False,
             },
         )

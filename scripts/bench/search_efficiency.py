@@ -192,7 +192,7 @@ async def lm_tokens_a_second(lm: FastChatLM, task_name: str, lines: Sequence[rec
 async def _timed_generation(lm: FastChatLM, requests: list[tuple[str, int, int]], temperature: float) -> float:
     common = {"model": lm.pool.model, "temperature": temperature, "top_p": 1.0, "top_k": -1, "ignore_eos": True}
     payloads = [
-        common | {"prompt": prompt, "n": n, "seeds": list(range(n)), "max_new_tokens": length}
+        common | {"prompt": prompt, "n": n, "seeds": list(range(n)), "max_new_tokens": length, "continued": False}
         for prompt, n, length in requests
     ]
     started = time.monotonic()

@@ -35,6 +35,7 @@ class GenerateRequest:
     echo: bool
     logprobs_of: tuple[int, ...] = ()  # tokens whose log-probability as the first one generated is told
     ignore_eos: bool = False  # write on past the end-of-text token, to max_tokens; for measurements
+    continued: bool = True  # whether a later prompt may begin with prompt and sample; else their keys are not kept
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def read_request(params: Params, tokenizer: Any, context: int, vocabulary: int) 
         echo=bool(params.get("echo", False)),
         logprobs_of=logprobs_of,
         ignore_eos=bool(params.get("ignore_eos", False)),
+        continued=bool(params.get("continued", True)),
     )
 
 

@@ -357,7 +357,8 @@ class Engine:
             if not job.aborted:
                 reason = "stop" if stopped else "length"
                 job.results[index] = (ids, float(self.logprob[sample]), reason, bool(meaning[sample] == END))
-                self.cache.store(job.request.prompt_ids + ids[:-1], row)  # the last token was not computed
+                if job.request.continued:
+                    self.cache.store(job.request.prompt_ids + ids[:-1], row)  # the last token was not computed
                 job.missing -= 1
                 if job.missing == 0:
                     job.settle()

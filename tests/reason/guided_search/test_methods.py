@@ -1,9 +1,15 @@
 """The methods by name: what each asks of the models, and greedy decoding."""
 
+import pytest
+
+from envs.base_env import DataOptions, load_task
 from reason.guided_search import METHODS, solve
 from reason.guided_search.options import SearchOptions
 from reason.inference.ledger import Ledger
+from tests.fakes import FakeLM, FakeRM
 from tests.reason.guided_search.scripted import PROBLEM, TASK, ScriptedLM, ScriptedRM
+
+WHOLE = {"cot", "best_of_n", "adaptive_best_of_n"}  # methods of whole solutions
 
 
 class Recorder(ScriptedLM):
@@ -34,4 +40,27 @@ async def test_best_of_n_is_one_request_scored_in_one_request():
 
 def test_tree_methods_need_a_reward_model():
     without = {name for name, method in METHODS.items() if not method.needs_rm}
-    assert without == {"cot", "best_of_n", "adaptive_best_of_n"}
+    assert without == WHOLE
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_an_engine_is_told_what_no_prompt_will_begin_with(method):
+    """Whole solutions; of steps it cannot be known."""
+
+    class Noting(FakeLM):
+        async def generate(self, prompt, sampling, seeds, ledger):
+            samples = await super().generate(prompt, sampling, seeds, ledger)
+            continued.add(sampling.continued)
+            prompts.append(prompt)
+            texts.extend(prompt + sample.text for sample in samples)
+            return samples
+
+    continued: set[bool] = set()
+    prompts: list[str] = []
+    texts: list[str] = []
+    arithmetic = load_task("arithmetic")
+    options = SearchOptions(num_sequence=4, depth=10, temperature=1.0, steps_per_solution=8.0)
+    for problem in arithmetic.problems(DataOptions(limit=3)):
+        await solve(method, problem, arithmetic, Noting(), FakeRM(), options, Ledger())
+    assert continued == {method not in WHOLE}
+    assert any(prompt.startswith(text) for prompt in prompts for text in texts) == (method not in WHOLE)

@@ -85,6 +85,15 @@ async def test_a_child_computes_its_parents_last_token_alone(cached: Engine) -> 
     assert stream[-1].reused == len(longer) - 1
 
 
+async def test_a_sample_that_nothing_continues_is_not_kept(cached: Engine) -> None:
+    """Its prompt is: others may ask for more samples of it."""
+    ids = cached.tokenizer.encode("12 + 5 * 3\n")
+    (kept,) = await cached.generate(continued(cached, ids, seed=3, continued=False))
+    (longer,) = await cached.generate(continued(cached, ids + kept.token_ids, seed=1, max_new_tokens=1))
+    assert longer.reused == len(ids) - 1
+    assert (kept,) == tuple(await cached.generate(continued(cached, ids, seed=3)))
+
+
 async def test_after_a_failure_nothing_is_known(cached: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was being stored may be half written."""
     request = continued(cached, cached.tokenizer.encode("6 + 1\n"), seed=3)
