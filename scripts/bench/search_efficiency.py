@@ -20,8 +20,8 @@ Starts the services for the embedded models, or uses running ones with --control
 evaluate.py. Models of a useful size (see make_135m.py):
 
     MODEL_BASE=models_135m LM_ARGS="--max-num-seqs 64" python scripts/bench/search_efficiency.py \
-        --LM SmolLM2-135M --RM SmolLM2-135M-prm --limit 60 --prm_texts 60 \
-        --methods beam_search dvts best_of_n -- --max_new_tokens 48 --max_step_tokens 12 --tree_max_depth 4
+        --LM SmolLM2-135M --RM SmolLM2-135M-prm --limit 100 --prm_texts 100 \
+        --methods best_of_n beam_search dvts -- --max_new_tokens 48 --max_step_tokens 12 --tree_max_depth 4
 
 There best-of-N's solutions are all of one length, so that all would end at once and the PRM would begin when the LM is
 done: with 64 samples under way one question's are scored while the next ones' are sampled.
