@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reason.inference.base import Sampling
+from reason.inference.fastchat import FastChatLM
+from reason.inference.ledger import Ledger
 from reason.llm_service.workers.base_worker import WorkerError
 from reason.llm_service.workers.generation import (
     Generated,
@@ -15,6 +21,7 @@ from reason.llm_service.workers.generation import (
     read_request,
     reply,
 )
+from reason.model_cards.card import LMCard
 
 STOPS = st.lists(st.text("ab\n", min_size=1, max_size=3), min_size=1, max_size=3)
 
@@ -45,6 +52,30 @@ def test_defaults_and_folding(tokenizer) -> None:
     assert read_request({"prompt": "1", "n": 3, "seed": 7}, tokenizer, 1024, 300).seeds == [7, 8, 9]
     drawn = [tuple(read_request({"prompt": "1", "n": 2}, tokenizer, 1024, 300).seeds) for _ in range(2)]
     assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("continued", [True, False])
+async def test_a_worker_reads_what_the_client_writes(tokenizer, continued: bool) -> None:
+    sampling = Sampling(0.7, 0.9, 20, 30, ("ab",), continued)
+    read = []
+
+    class Pool:
+        """Reads requests as a worker does, and answers as one."""
+
+        model, services = "tiny", SimpleNamespace(stats=SimpleNamespace(generated_tokens=0))
+
+        async def post(self, route: str, params: dict) -> dict:
+            read.append(read_request(json.loads(json.dumps(params)), tokenizer, 1024, 300))
+            return reply(read[0], [Generated(" 2", [5, 6], -1.0, "stop")] * 2)
+
+    lm = FastChatLM(LMCard("tiny"), {}, Pool())
+    samples = await lm.generate("1 + 1\n", sampling, [2, 2**64 - 1], Ledger())
+    assert [(sample.text, sample.num_tokens) for sample in samples] == [(" 2", 2)] * 2
+    (request,) = read
+    assert (request.prompt_ids, request.seeds) == (tokenizer.encode("1 + 1\n"), [2, 2**64 - 1])
+    taken = request.temperature, request.top_p, request.top_k, request.max_tokens, request.stop, request.continued
+    assert Sampling(*taken) == sampling
+    assert request.include_stop
 
 
 def test_special_tokens_stop_by_their_id(tokenizer) -> None:
