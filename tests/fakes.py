@@ -9,9 +9,7 @@ import hashlib
 import json
 import math
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +17,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +29,7 @@ from envs.base_env import Problem
 from reason.inference.base import ModelError, Sample, Sampling
 from reason.inference.ledger import Ledger
 from reason.model_cards.card import LMCard, PRMCard, to_dict
+from scripts.bench.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 LM_CARD = LMCard(name="fake-policy", prompt="{question}\n", step_separator="\n", sampling={"temperature": 1.0})
@@ -265,22 +264,6 @@ def post(url: str, data: dict[str, Any]) -> bytes:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as reply:
         return reply.read()
-
-
-def free_port(neighbours: int = 1) -> int:
-    """The first of `neighbours` ports in a row that are free.
-
-    They lie below those that the system gives to clients' sockets, which could take a port before its owner does.
-    """
-    while True:
-        port = random.SystemRandom().randrange(20000, 32000)
-        with ExitStack() as stack:
-            try:
-                for offset in range(neighbours):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
-            except OSError:
-                continue
-            return port
 
 
 @contextmanager

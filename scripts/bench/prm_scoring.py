@@ -35,6 +35,7 @@ import torch  # noqa: E402
 from prm.scoring.batcher import Batcher  # noqa: E402
 from prm.scoring.layout import LayoutError  # noqa: E402
 from prm.scoring.scorer import ScoreError, Scorer  # noqa: E402
+from reason.llm_service.workers.freed_memory import keep_freed_memory  # noqa: E402
 from reason.llm_service.workers.packed_linear import pack_linears  # noqa: E402
 from reason.model_cards import card as cards  # noqa: E402
 
@@ -61,6 +62,7 @@ def main() -> int:
     if args.quick:
         args.questions, args.sample = min(args.questions, 8), min(args.sample, 96)
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as the worker does, for all rows
     logging.disable(logging.WARNING)  # the self-test's word on the model is not the matter here
     try:
         scorer = Scorer.load(args.model, cards.find(args.model, "prm", args.card), args.device, args.batch_tokens)

@@ -35,7 +35,6 @@ import itertools
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
@@ -54,6 +53,7 @@ from reason.guided_search.solution import split_steps  # noqa: E402
 from reason.inference.base import ModelError, ServiceError  # noqa: E402
 from reason.inference.fastchat import FastChatLM, FastChatRM, Services  # noqa: E402
 from reason.inference.prompting import render  # noqa: E402
+from scripts.bench.ports import free_port  # noqa: E402
 
 METHODS = {  # at a budget of 16 solutions
     "best_of_n": ["--num_sequence", "16"],
@@ -239,9 +239,9 @@ def services(args: argparse.Namespace, **variables: str) -> Iterator[str]:
 
     `variables`: of the script create_service_tiny.sh.
     """
-    port, folder = _free_port(), ROOT / "reason/llm_service"
+    port, folder = free_port(), ROOT / "reason/llm_service"
     with tempfile.TemporaryDirectory() as logs:
-        ours = {"CONTROLLER_PORT": str(port), "WORKER_BASE_PORT": str(_free_port()), "LOGDIR": logs, "SESSION": SESSION}
+        ours = {"CONTROLLER_PORT": str(port), "WORKER_BASE_PORT": str(free_port(8)), "LOGDIR": logs, "SESSION": SESSION}
         ours |= {"POLICY_MODEL_NAME": args.LM, "VALUE_MODEL_NAME": args.RM}
         environment = os.environ | ours | variables | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
@@ -254,12 +254,6 @@ def services(args: argparse.Namespace, **variables: str) -> Iterator[str]:
             yield f"http://{os.environ.get('HOST_ADDR', '127.0.0.1')}:{port}"
         finally:
             script("stop_service.sh")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 if __name__ == "__main__":

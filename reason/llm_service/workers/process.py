@@ -20,6 +20,7 @@ import uvicorn
 from reason.inference.concurrency import collect_rarely
 from reason.llm_service.workers.application import application
 from reason.llm_service.workers.base_worker import StartError, Worker
+from reason.llm_service.workers.freed_memory import keep_freed_memory
 from reason.model_cards import card as cards
 from reason.model_cards.card import Card
 
@@ -141,6 +142,7 @@ def main(
         check_model_path(args.model_path)
         card = cards.find(args.model_path, kind, args.card)
         listener = bind(args.host, args.port)
+        keep_freed_memory()
         worker = load(args, card)
         gc.freeze()  # what is loaded stays, the collector need not go through it
         collect_rarely()
