@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-
-class TaskError(ValueError):
-    """Bad input about a task: unknown name, missing dataset, unreadable row. One line that says what to do."""
+from reason.common.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Task:
     """All that the rest of the project knows of a task."""
 
     name: str
-    problems: Callable[[DataOptions], list[Problem]]  # raises TaskError
+    problems: Callable[[DataOptions], list[Problem]]  # raises UserError
     prompt: Callable[[Problem], str]  # the user's turn: question and the request for the answer's form
     extract: Callable[[str], str | None]  # a solution's text -> its final answer
     grader: Callable[[], Grader]
@@ -89,12 +87,12 @@ class Task:
 
 
 def load_task(name: str) -> Task:
-    """The task of folder `envs/<name>`; raises TaskError that lists the tasks there are."""
+    """The task of folder `envs/<name>`; raises UserError that lists the tasks there are."""
     import envs
 
     known = sorted(m.name for m in pkgutil.iter_modules(envs.__path__) if m.ispkg and m.name != "grading")
     if name not in known:
-        raise TaskError(f"no task {name!r}; there are: {', '.join(known)}")
+        raise UserError(f"no task {name!r}; there are: {', '.join(known)}")
     return importlib.import_module(f"envs.{name}").TASK
 
 

@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from envs.base_env import CoTEnv, Grader, Problem, State, Task, TaskError, Verdict
+from envs.base_env import CoTEnv, Grader, Problem, State, Task, Verdict
+from reason.common.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Draws:
 
     def __post_init__(self) -> None:
         if not self.problems:
-            raise TaskError("there are no problems to draw from")
+            raise UserError("there are no problems to draw from")
 
     def at(self, index: int) -> Problem:
         """Draw `index`, from 0."""

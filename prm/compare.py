@@ -17,10 +17,10 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from prm.benchmarks.report import show
+from reason.common.command import Parser
+from reason.common.errors import UserError
 from reason.evaluation import records
-from reason.evaluation.arguments import OneLineParser
 from reason.evaluation.compare import layout
-from reason.evaluation.records import RecordError
 
 FIGURES = ("AUC", "F1", "ECE")
 BASELINE = "baseline: "
@@ -50,7 +50,7 @@ def figures(result: dict[str, Any], name: str) -> Iterator[tuple[str, str, str]]
 
 
 def table(folders: list[str]) -> list[list[str]]:
-    """Cells, the titles first. Raises RecordError."""
+    """Cells, the titles first. Raises UserError."""
     rows: dict[str, dict[str, str]] = {}
     for argument in folders:
         given, _, path = argument.rpartition("=")
@@ -59,7 +59,7 @@ def table(folders: list[str]) -> list[list[str]]:
             for name, column, text in figures(result, given or result["PRM"]["name"]):
                 rows.setdefault(name, {})[column] = text
         except (KeyError, TypeError):
-            raise RecordError(f"{path}: result.json is not of prm/evaluate.py") from None
+            raise UserError(f"{path}: result.json is not of prm/evaluate.py") from None
     present = dict.fromkeys(column for row in rows.values() for column in row)
     columns = [c for c in FIGURES if c in present] + [c for c in present if c not in FIGURES]
     ordered = sorted(rows, key=lambda name: name.startswith(BASELINE))
@@ -68,13 +68,13 @@ def table(folders: list[str]) -> list[list[str]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = OneLineParser(prog="compare.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="compare.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("folders", nargs="+", metavar="[NAME=]DIR")
     p.add_argument("--markdown", action="store_true", help="print a Markdown table")
     args = p.parse_args(arguments)
     try:
         print(layout(table(args.folders), args.markdown))
-    except RecordError as error:
+    except UserError as error:
         print(f"compare.py: {error}", file=sys.stderr)
         return 2
     return 0

@@ -21,12 +21,13 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from reason.evaluation.arguments import BadInput, OneLineParser, positive
+from reason.common.command import Parser, positive
+from reason.common.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line: one sub-command a benchmark, with the options that all share."""
-    p = OneLineParser(prog="evaluate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="evaluate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     benchmarks = p.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     data = {"type": Path, "metavar": "PATH"}
 
@@ -87,13 +88,13 @@ def threshold(text: str) -> tuple[str, float]:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse options that would do nothing. Raises BadInput."""
+    """Refuse options that would do nothing. Raises UserError."""
     given = [name for name in ("card", "base_model", "device", "trust_remote_code") if getattr(args, name)]
     if given and args.model_path is None:
-        raise BadInput(f"--{given[0]} is of a model that is loaded here (--model_path); a served one has its own")
+        raise UserError(f"--{given[0]} is of a model that is loaded here (--model_path); a served one has its own")
     own = dict(getattr(args, "threshold", []))
     if len(own) < len(getattr(args, "threshold", [])) or "0.5" in own:
-        raise BadInput("--threshold: two thresholds have one name (0.5 is always there)")
+        raise UserError("--threshold: two thresholds have one name (0.5 is always there)")
     args.threshold = own
 
 
@@ -101,17 +102,13 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     args = parser().parse_args(arguments)
 
-    from data.preprocess.rows import DataError
-    from envs.base_env import TaskError
-    from reason.evaluation.records import RecordError
     from reason.inference.base import ServiceError
-    from reason.model_cards.card import CardError
 
     try:
         check(args)
         benchmark = importlib.import_module(f"prm.benchmarks.{args.benchmark}")
         result = asyncio.run(benchmark.run(args))
-    except (BadInput, CardError, DataError, RecordError, ServiceError, TaskError) as error:
+    except (UserError, ServiceError) as error:
         return _failed(error)
     except KeyboardInterrupt:
         return 130

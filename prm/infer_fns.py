@@ -21,7 +21,7 @@ def _infer(input_str: str | Sequence[str], model: Any, tokenizer: Any, device: A
     """P(good) at each tag, in fp32 on `device`: [steps], or a list of that for a list of texts.
 
     A text without a tag has no scores. Raises LayoutError for a text beyond the card's or the model's length,
-    ScoreError for a score that is no number, CardError for a tokenizer in which tag, good or bad are not one token.
+    ScoreError for a score that is no number, UserError for a tokenizer in which tag, good or bad are not one token.
     """
     card = cards.find(name, "prm", name)
     assert isinstance(card, cards.PRMCard)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from data.omegaprm.options import PRESETS, Options
-from reason.evaluation.arguments import BadInput, OneLineParser, fraction, positive, str2bool
+from reason.common.command import Parser, fraction, positive, str2bool
+from reason.common.errors import UserError
 
 SERVICES_OWN = ("device", "model_type", "log_file_prefix")  # OpenR's flags that the services' own scripts settle here
 BOOL = {"type": str2bool, "metavar": "True|False"}
@@ -17,7 +18,7 @@ BOOL = {"type": str2bool, "metavar": "True|False"}
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Defaults of None come from --preset, the LM's card and the task, in this order."""
-    p = OneLineParser(prog="run_omegaprm.py", description="Label solution steps by Monte Carlo rollouts.")
+    p = Parser(prog="run_omegaprm.py", description="Label solution steps by Monte Carlo rollouts.")
     a = p.add_argument
     a("--question_file", type=Path, metavar="FILE", help="JSONL, or a JSON list, with problem (or question) and "
       "final_answer (or answer); default: the task's own problems")  # fmt: skip
@@ -65,18 +66,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(args: argparse.Namespace) -> None:
-    """What can be refused without services; raises BadInput. `args.shard` becomes a pair."""
+    """What can be refused without services; raises UserError. `args.shard` becomes a pair."""
     for name in SERVICES_OWN:
         if getattr(args, name) is not None:
             print(f"note: --{name} is settled where the services are started", file=sys.stderr)
     i, slash, n = args.shard.partition("/")
     if not (slash and i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
-        raise BadInput(f"--shard must be I/N with I from 1 to N, such as 1/8, not {args.shard!r}")
+        raise UserError(f"--shard must be I/N with I from 1 to N, such as 1/8, not {args.shard!r}")
     args.shard = (int(i), int(n))
 
 
 def options(args: argparse.Namespace, card_sampling: dict[str, float], max_new_tokens: int) -> Options:
-    """Each option from its flag, else from the preset, else from the LM's card and the task. Raises BadInput."""
+    """Each option from its flag, else from the preset, else from the LM's card and the task. Raises UserError."""
     usual: dict[str, Any] = {"max_new_tokens": max_new_tokens, **card_sampling} | PRESETS[args.preset]
     given = {f.name: value for f in fields(Options) if (value := getattr(args, f.name)) is not None}
     known = {f.name for f in fields(Options)}
@@ -85,4 +86,4 @@ def options(args: argparse.Namespace, card_sampling: dict[str, float], max_new_t
     try:
         return Options(**values)
     except ValueError as error:
-        raise BadInput(str(error)) from None
+        raise UserError(str(error)) from None

@@ -28,8 +28,13 @@ if __package__ in (None, ""):  # run as a file
 
 from data.omegaprm.output import Node, Record, solutions  # noqa: E402
 from envs import jsonl  # noqa: E402
-from envs.base_env import Problem, TaskError, load_task  # noqa: E402
-from reason.evaluation.arguments import BadInput, OneLineParser, fraction, positive  # noqa: E402
+from envs.base_env import Problem, load_task  # noqa: E402
+from reason.common.command import (  # noqa: E402
+    Parser,
+    fraction,
+    positive,
+)
+from reason.common.errors import UserError  # noqa: E402
 from reason.guided_search.solution import split_steps  # noqa: E402
 from reason.inference.base import LanguageModel, ModelError, RewardModel, Sampling, ServiceError  # noqa: E402
 from reason.inference.ledger import Ledger  # noqa: E402
@@ -151,7 +156,7 @@ def _prune(tree: Node, kept: set[int]) -> Node:
 
 
 async def filter_file(source: Path, output: Path, judge: Judge, num_worker: int) -> Counter[str]:
-    """Write `output`, whole or not at all. Returns counts. Raises TaskError, OSError."""
+    """Write `output`, whole or not at all. Returns counts. Raises UserError, OSError."""
     beside = output.with_suffix(".tmp")
     try:
         totals = await _filter(source, beside, judge, num_worker)
@@ -196,7 +201,7 @@ def _lines(source: Path) -> Iterator[Record]:
         missing = [name for name in ("question_id", "question", "final_answer", "reasoning_steps") if name not in row]
         if missing or not isinstance(row["reasoning_steps"], dict) or "label" not in row["reasoning_steps"]:
             name = (missing or ["reasoning_steps"])[0]
-            raise TaskError(f"{place}: not a tree line of run_omegaprm.py (field {name!r})")
+            raise UserError(f"{place}: not a tree line of run_omegaprm.py (field {name!r})")
         yield dict(row)
 
 
@@ -206,7 +211,7 @@ async def run(args: argparse.Namespace) -> int:
     from reason.inference.oracle import OracleRM
 
     if (args.RM is None) == (args.LM is None):
-        raise BadInput("give one judge: --RM NAME or --LM NAME")
+        raise UserError("give one judge: --RM NAME or --LM NAME")
     async with Services(args.controller_addr) as services:
         if args.LM is not None:
             judge: Judge = LMJudge(await services.language_model(args.LM), args.max_new_tokens)
@@ -224,7 +229,7 @@ async def run(args: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = OneLineParser(prog="consensus.py", description="Keep what labels and a judge agree on.")
+    p = Parser(prog="consensus.py", description="Keep what labels and a judge agree on.")
     a = p.add_argument
     a("file", type=Path, metavar="FILE", help="tree lines of run_omegaprm.py")
     a("--output", type=Path, required=True, metavar="FILE")
@@ -238,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = p.parse_args(arguments)
     try:
         return asyncio.run(run(args))
-    except (BadInput, TaskError, ServiceError, OSError) as error:
+    except (UserError, ServiceError, OSError) as error:
         print(f"consensus.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from data.omegaprm.labeller import ERROR
 from data.omegaprm.output import Record
+from reason.common.errors import UserError
 from reason.evaluation import records
-from reason.evaluation.records import RecordError
 
 JOURNAL = "journal.jsonl"
 PARTS = ("options", "dataset", "models", "shard")  # of config.json, that make a run what it is
 
 
 class Journal:
-    """An open run folder; made when it is not there. Raises RecordError, also for a run of another configuration."""
+    """An open run folder; made when it is not there. Raises UserError, also for a run of another configuration."""
 
     def __init__(self, folder: Path, config: Record) -> None:
         self.folder, config = folder, json.loads(json.dumps(config))
@@ -31,7 +31,7 @@ class Journal:
                 records.write_json(folder / records.CONFIG, config)
             self._lock = records.locked(folder)
         except OSError as error:
-            raise RecordError(f"--output_dir {folder}: {error.strerror}: {error.filename}") from None
+            raise UserError(f"--output_dir {folder}: {error.strerror}: {error.filename}") from None
         refuse_difference(folder, records.read_config(folder), config)
         self.statuses: dict[str, str] = {}  # of questions that are done, failed ones left out
         end = 0
@@ -51,7 +51,7 @@ class Journal:
             self._file.flush()
         except OSError as error:
             advice = "free some space and give the same command again, finished questions are kept"
-            raise RecordError(f"{self.folder / JOURNAL}: cannot be written: {error.strerror}; {advice}") from None
+            raise UserError(f"{self.folder / JOURNAL}: cannot be written: {error.strerror}; {advice}") from None
 
     def close(self) -> None:
         """Close the file and free the lock. What a full disk refused is dropped again by the next run."""
@@ -63,7 +63,7 @@ class Journal:
 
 
 def read_journal(folder: Path) -> Iterator[tuple[tuple[int, int], Record]]:
-    """((first byte, end), record) of each whole line; a torn last line is left out. Raises RecordError."""
+    """((first byte, end), record) of each whole line; a torn last line is left out. Raises UserError."""
     where, begin = folder / JOURNAL, 0
     if not where.exists():
         return
@@ -75,13 +75,13 @@ def read_journal(folder: Path) -> Iterator[tuple[tuple[int, int], Record]]:
                 record = json.loads(data)
                 record["question_id"], record["index"], record["status"]
             except (ValueError, KeyError, TypeError):
-                raise RecordError(f"{where}, line {number}: not a record of a labelling run") from None
+                raise UserError(f"{where}, line {number}: not a record of a labelling run") from None
             yield (begin, begin + len(data)), record
             begin += len(data)
 
 
 def refuse_difference(folder: Path, old: Record, new: Record, parts: Sequence[str] = PARTS) -> None:
-    """Raise RecordError that names the first setting on which two configurations differ."""
+    """Raise UserError that names the first setting on which two configurations differ."""
     difference = records.first_difference(old, new, free=(), parts=parts)
     if difference:
-        raise RecordError(f"{folder}: {difference}; give the run's own value, or another --output_dir")
+        raise UserError(f"{folder}: {difference}; give the run's own value, or another --output_dir")

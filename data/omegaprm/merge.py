@@ -21,12 +21,13 @@ from data.omegaprm.journal import JOURNAL, PARTS, read_journal, refuse_differenc
 from data.omegaprm.labeller import ERROR, LABELLED, STATUSES  # noqa: E402
 from data.omegaprm.labels import ESTIMATED, GRADED, INFERRED  # noqa: E402
 from data.omegaprm.output import Record, line  # noqa: E402
-from reason.evaluation.arguments import OneLineParser, str2bool  # noqa: E402
-from reason.evaluation.records import RecordError, read_config  # noqa: E402
+from reason.common.command import Parser, str2bool  # noqa: E402
+from reason.common.errors import UserError  # noqa: E402
+from reason.evaluation.records import read_config  # noqa: E402
 
 
 def merge(folders: Sequence[Path], output: Path, as_tree: bool) -> Record:
-    """Write the labelled questions of all shards, one line each; returns the totals. Raises RecordError."""
+    """Write the labelled questions of all shards, one line each; returns the totals. Raises UserError."""
     last: dict[int, tuple[Path, int, str]] = {}  # index -> where its last line begins, and its status
     spent = Counter[str]()
     for folder in folders:
@@ -47,7 +48,7 @@ def merge(folders: Sequence[Path], output: Path, as_tree: bool) -> Record:
                     target.write(json.dumps(line(record, as_tree), ensure_ascii=False) + "\n")
         beside.replace(output)
     except OSError as error:
-        raise RecordError(f"{output}: cannot be written: {error.strerror}") from None
+        raise UserError(f"{output}: cannot be written: {error.strerror}") from None
     for file in files.values():
         file.close()
     statuses = Counter(status for _, _, status in last.values())
@@ -66,17 +67,17 @@ def check_shards(folders: Sequence[Path], allow_missing: bool) -> None:
         refuse_difference(folder, configs[0], config, [part for part in PARTS if part != "shard"])
     total = numbers[0][1]
     if any(of != total for _, of in numbers) or len(set(numbers)) != len(numbers):
-        raise RecordError(f"the shards do not belong together: {', '.join(f'{i}/{n}' for i, n in numbers)}")
+        raise UserError(f"the shards do not belong together: {', '.join(f'{i}/{n}' for i, n in numbers)}")
     missing = sorted(set(range(1, total + 1)) - {i for i, _ in numbers})
     if missing and not allow_missing:
-        raise RecordError(f"shard {missing[0]}/{total} is missing; --allow_missing True merges without it")
+        raise UserError(f"shard {missing[0]}/{total} is missing; --allow_missing True merges without it")
     for folder, config, (i, n) in zip(folders, configs, numbers):
         questions = config["dataset"]["questions"]
         done = {record["index"] for _, record in read_journal(folder)}
         wanted = len(range(i - 1, questions, n))
         if len(done) < wanted and not allow_missing:
             advice = "finish it by its own command, or merge with --allow_missing True"
-            raise RecordError(f"{folder}: {wanted - len(done)} of {wanted} questions are not finished; {advice}")
+            raise UserError(f"{folder}: {wanted - len(done)} of {wanted} questions are not finished; {advice}")
 
 
 def closing_line(totals: Record, output: Path) -> str:
@@ -89,7 +90,7 @@ def closing_line(totals: Record, output: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = OneLineParser(prog="merge.py", description="Merge the shards of a labelling run.")
+    p = Parser(prog="merge.py", description="Merge the shards of a labelling run.")
     p.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="the shards' output folders")
     p.add_argument("--output", type=Path, required=True, metavar="FILE", help="a JSONL file")
     p.add_argument("--save_data_tree", type=str2bool, default=True, metavar="True|False", help="tree lines, else flat")
@@ -98,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_shards(args.folders, args.allow_missing)
         totals = merge(args.folders, args.output, args.save_data_tree)
-    except RecordError as error:
+    except UserError as error:
         print(f"merge.py: {error}", file=sys.stderr)
         return 2
     print(closing_line(totals, args.output))

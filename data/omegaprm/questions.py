@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from envs import jsonl
-from envs.base_env import DataOptions, Problem, Task, TaskError
+from envs.base_env import DataOptions, Problem, Task
+from reason.common.errors import UserError
 
 
 def questions(args: argparse.Namespace, task: Task) -> list[Problem]:
-    """All questions of the run, shards taken together. Raises TaskError."""
+    """All questions of the run, shards taken together. Raises UserError."""
     if args.question_file is None:
         own = DataOptions(split=args.split, limit=args.limit, level=args.level, path_flag="--question_file")
         return task.problems(own)
@@ -20,11 +21,11 @@ def questions(args: argparse.Namespace, task: Task) -> list[Problem]:
     for index, (place, row) in enumerate(_rows(args.question_file)):
         problem = _problem(row, place, index)
         if problem.id in seen:
-            raise TaskError(f"{place}: id {problem.id!r} was already used at {seen[problem.id]}")
+            raise UserError(f"{place}: id {problem.id!r} was already used at {seen[problem.id]}")
         seen[problem.id] = place
         problems.append(problem)
     if not problems:
-        raise TaskError(f"{args.question_file} holds no questions")
+        raise UserError(f"{args.question_file} holds no questions")
     return jsonl.select(problems, DataOptions(limit=args.limit, level=args.level))
 
 
@@ -41,10 +42,10 @@ def _rows(path: Path) -> Iterator[tuple[str, jsonl.Row]]:
     try:
         rows = json.loads("[" + text)
     except (ValueError, RecursionError) as error:
-        raise TaskError(f"{path}: not a JSON list: {error}") from None
+        raise UserError(f"{path}: not a JSON list: {error}") from None
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise TaskError(f"{path}, item {number}: a JSON object is expected, not {type(row).__name__}")
+            raise UserError(f"{path}, item {number}: a JSON object is expected, not {type(row).__name__}")
         yield f"{path}, item {number}", row
 
 

@@ -18,13 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):  # run as a file: the folder of this file is on the path, the repository's root is not
     sys.path[0] = str(ROOT)
 
-from data.omegaprm.arguments import BadInput, check, options, parser  # noqa: E402
+from data.omegaprm.arguments import check, options, parser  # noqa: E402
+from reason.common.errors import UserError  # noqa: E402
 
 OUTPUT, SUMMARY = "math-aps-v2.jsonl", "summary.json"
 
 
 async def run(args: argparse.Namespace) -> int:
-    """One run from its arguments to its exit status. Raises BadInput and the errors that `main` names."""
+    """One run from its arguments to its exit status. Raises UserError and the errors that `main` names."""
     from data.omegaprm.journal import Journal
     from data.omegaprm.labeller import ERROR, Setup, label_all
     from data.omegaprm.merge import closing_line, merge
@@ -48,7 +49,7 @@ async def run(args: argparse.Namespace) -> int:
         try:
             render(lm.card, task.prompt(problems[0]))
         except ValueError as error:
-            raise BadInput(str(error)) from None
+            raise UserError(str(error)) from None
         (first, step), patient = args.shard, PatientLM(lm, args.patience, lm.pool.look_up)
         config = {
             "options": asdict(chosen) | {"keep_right_rollouts": args.keep_right_rollouts},
@@ -89,11 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
 
     from data.omegaprm.patience import ServicesGone
-    from envs.base_env import TaskError
     from reason.evaluation.evaluate import allow_many_requests
-    from reason.evaluation.records import RecordError
     from reason.inference.base import ServiceError
-    from reason.model_cards.card import CardError
 
     allow_many_requests()
     try:
@@ -102,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
         advice = "finished questions are kept, start the services and give the same command again"
         print(f"run_omegaprm.py: {' '.join(str(error).split())}; {advice}", file=sys.stderr)
         return 2
-    except (BadInput, TaskError, RecordError, ServiceError, CardError) as error:
+    except (UserError, ServiceError) as error:
         print(f"run_omegaprm.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -20,16 +20,17 @@ from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG
 from data.preprocess.convert import Counts, Shape, convert
 from data.preprocess.formats import READERS
 from data.preprocess.options import Options
-from data.preprocess.rows import DataError, check_readable
-from reason.evaluation.arguments import OneLineParser
+from data.preprocess.rows import check_readable
+from reason.common.command import Parser
+from reason.common.errors import UserError
 
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 MC_VALUES = ("math-aps", "math-aps-tree", "omegaprm")
 
 
-def parser() -> OneLineParser:
+def parser() -> Parser:
     """The command line; OpenR's options have its names."""
-    p = OneLineParser(prog="cli.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="cli.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a = p.add_argument
     a("format", choices=READERS, metavar="FORMAT")
     a("files", nargs="+", type=Path, metavar="FILE")
@@ -76,21 +77,21 @@ def share(text: str) -> float:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse options that would do nothing, and outputs that would meet. Raises DataError."""
+    """Refuse options that would do nothing, and outputs that would meet. Raises UserError."""
     if (args.neutral_is_bad or args.neutral_is_good) and args.format != "prm800k":
-        raise DataError(f"--neutral-is-bad and --neutral-is-good are of prm800k; {args.format} has no neutral rating")
+        raise UserError(f"--neutral-is-bad and --neutral-is-good are of prm800k; {args.format} has no neutral rating")
     if args.hard_above is not None and args.format not in MC_VALUES:
-        raise DataError(f"--hard-above is of {', '.join(MC_VALUES)}; {args.format} has no MC values")
+        raise UserError(f"--hard-above is of {', '.join(MC_VALUES)}; {args.format} has no MC values")
     if args.step_tag is not None and not args.openr and args.format != "openr":
-        raise DataError("--step-tag is of OpenR's flat form: give --openr as well")
+        raise UserError("--step-tag is of OpenR's flat form: give --openr as well")
     if args.openr and args.label_once:
-        raise DataError("--label-once needs labels of -1, and OpenR's flat form has none: leave one of them out")
+        raise UserError("--label-once needs labels of -1, and OpenR's flat form has none: leave one of them out")
     if not args.suffix or "/" in args.suffix:
-        raise DataError(f"--suffix {args.suffix!r} is no part of a file name")
+        raise UserError(f"--suffix {args.suffix!r} is no part of a file name")
     outputs = [output(args, path) for path in args.files]
     for out in outputs:
         if outputs.count(out) > 1:
-            raise DataError(f"two of the files would be written as {out}: give each another --suffix")
+            raise UserError(f"two of the files would be written as {out}: give each another --suffix")
 
 
 def output(args: argparse.Namespace, path: Path) -> Path:
@@ -109,7 +110,7 @@ def options(args: argparse.Namespace) -> Options:
 
 
 def run(args: argparse.Namespace) -> Iterable[tuple[Path, Path, Counts]]:
-    """Convert file after file. Raises DataError."""
+    """Convert file after file. Raises UserError."""
     check(args)
     for path in args.files:
         check_readable(path)
@@ -126,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
             for message in counts.bad:
                 print(f"skipped: {message}", file=sys.stderr)
             print(f"{path} -> {out}\n  " + "\n  ".join(counts.lines()))
-    except DataError as error:
+    except UserError as error:
         print(f"cli.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0

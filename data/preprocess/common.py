@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.preprocess.rows import BadRow, DataError, Row, elements, field, found, place, rows, text_field
+from data.preprocess.rows import BadRow, Row, elements, field, found, place, rows, text_field
+from reason.common.errors import UserError
 
 RIGHT, WRONG, UNKNOWN = 1, 0, -1
 STEP_TAG = "\n\n\n\n\n"  # OpenR's, one token of Qwen's and Llama's vocabularies
@@ -102,11 +103,11 @@ def from_openr(row: Row, step_tag: str = STEP_TAG) -> Solution:
 
 
 def read(path: Path) -> Iterator[Solution]:
-    """The solutions of a file of the common format. Raises DataError, which names file, line and field."""
+    """The solutions of a file of the common format. Raises UserError, which names file, line and field."""
     for line, row in rows(path):
         try:
             if isinstance(row, BadRow):
                 raise row
             yield from_row(row)
         except BadRow as error:
-            raise DataError(f"{place(path, line)}: {error}") from None
+            raise UserError(f"{place(path, line)}: {error}") from None

@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution, encoded
 from data.preprocess.options import Options, Reader
-from data.preprocess.rows import BadRow, DataError, Row, place, rows
+from data.preprocess.rows import BadRow, Row, place, rows
+from reason.common.errors import UserError
 
 SHOWN = 5  # bad rows of a file that are told one by one
 
@@ -49,7 +50,7 @@ class Counts:
 
 
 def convert(path: Path, out: Path, name: str, reader: Reader, options: Options, shape: Shape) -> Counts:
-    """Write `out` from `path`; `name` is the source of its solutions. Raises DataError, and then `out` is untouched."""
+    """Write `out` from `path`; `name` is the source of its solutions. Raises UserError, and then `out` is untouched."""
     counts = Counts(notes=options.notes)
     with whole(out) as file:
         separator = b"[\n" if shape.openr else b""
@@ -60,7 +61,7 @@ def convert(path: Path, out: Path, name: str, reader: Reader, options: Options, 
             except BadRow as error:
                 message = f"{place(path, line)}: {error}"
                 if not shape.skip_bad_rows:
-                    raise DataError(f"{message} (--skip-bad-rows goes on)") from None
+                    raise UserError(f"{message} (--skip-bad-rows goes on)") from None
                 counts.bad_rows += 1
                 counts.bad += [message] if counts.bad_rows <= SHOWN else []
                 continue
@@ -124,19 +125,19 @@ def _label_once(solutions: list[Solution]) -> None:
 def _refuse(path: Path, counts: Counts) -> None:
     """Say why there is nothing to write."""
     if counts.bad_rows:
-        raise DataError(f"all {counts.bad_rows} rows are bad, is it another format? {counts.bad[0]}")
-    raise DataError(f"{path}: holds no labelled steps" if counts.rows else f"{path}: holds no rows")
+        raise UserError(f"all {counts.bad_rows} rows are bad, is it another format? {counts.bad[0]}")
+    raise UserError(f"{path}: holds no labelled steps" if counts.rows else f"{path}: holds no rows")
 
 
 @contextmanager
 def whole(out: Path) -> Iterator[BinaryIO]:
-    """A file that appears as `out` when the block ends without an error, and not at all otherwise. Raises DataError."""
+    """A file that appears as `out` when the block ends without an error, and not at all otherwise. Raises UserError."""
     beside = out.with_name(out.name + ".tmp")
     try:
         with beside.open("wb") as file:
             yield file
         beside.replace(out)
     except OSError as error:
-        raise DataError(f"{out}: cannot be written: {error.strerror}") from None
+        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
     finally:
         beside.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Rows of a JSONL file or of a file that holds one JSON list, in memory that does not grow with the file.
 
 A row that cannot be read is a `BadRow`, handed out in its place so that the caller may skip it; a file that cannot be
-read to its end is a `DataError`.
+read to its end is a `UserError`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from reason.common.errors import UserError
+
 Row = dict[str, Any]
 
 MAX_ROW = 1 << 25  # bytes of a row: a longer one means that the file is something else
 CHUNK = 1 << 20
 NAMES = {str: "text", list: "a list", dict: "an object", int: "a whole number", bool: "true or false"}
-
-
-class DataError(ValueError):
-    """A file cannot be read or written, or holds nothing of use. One line: what, where, what to do."""
 
 
 class BadRow(ValueError):
@@ -33,7 +31,7 @@ class BadRow(ValueError):
 def rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
     """Yield (line, row); blank lines are passed over. In a JSON list the place of a line is taken by the row's number.
 
-    Raises DataError.
+    Raises UserError.
     """
     try:
         with path.open("rb") as file:
@@ -41,15 +39,15 @@ def rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
             file.seek(3 if start == b"\xef\xbb\xbf" else 0)
             yield from _list_rows(path, file) if _is_list(file) else _line_rows(path, file)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def check_readable(path: Path) -> None:
-    """Raises DataError for a file that cannot be opened."""
+    """Raises UserError for a file that cannot be opened."""
     try:
         path.open("rb").close()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def place(path: Path, line: int) -> str:
@@ -70,9 +68,9 @@ def _line_rows(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row | BadRow]]
     while line := file.readline(MAX_ROW):
         number += 1
         if len(line) == MAX_ROW and not line.endswith(b"\n"):
-            raise DataError(f"{place(path, number)}: longer than {MAX_ROW >> 20} MiB; one JSON object a line is needed")
+            raise UserError(f"{place(path, number)}: longer than {MAX_ROW >> 20} MiB; one JSON object a line is needed")
         if line.startswith(b"version https://git-lfs"):
-            raise DataError(f"{path}: is a Git LFS pointer and not the data itself; run git lfs pull")
+            raise UserError(f"{path}: is a Git LFS pointer and not the data itself; run git lfs pull")
         if line.strip():
             yield number, _parsed(line)
 
@@ -110,17 +108,17 @@ def _list_rows(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row | BadRow]]
             except json.JSONDecodeError as error:  # perhaps only cut off: read on, in doubling pieces
                 more = reader.read(max(CHUNK, len(text) - at))
                 if not more or len(text) - at > MAX_ROW:
-                    raise DataError(f"{place(path, number + 1)}: not valid JSON: {error.msg}") from None
+                    raise UserError(f"{place(path, number + 1)}: not valid JSON: {error.msg}") from None
                 text, at = text[at:] + more, 0
             else:
                 number += 1
                 yield number, _object(value)
         if (text[at + 1 :] + reader.read(CHUNK)).strip():
-            raise DataError(f"{path}: text follows the end of the list")
+            raise UserError(f"{path}: text follows the end of the list")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text after row {number} ({error.reason})") from None
+        raise UserError(f"{path}: not UTF-8 text after row {number} ({error.reason})") from None
     except RecursionError:
-        raise DataError(f"{place(path, number + 1)}: nested too deeply") from None
+        raise UserError(f"{place(path, number + 1)}: nested too deeply") from None
 
 
 def _after(text: str, at: int, passed: str) -> int:

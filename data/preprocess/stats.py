@@ -25,8 +25,9 @@ if __package__ in (None, ""):
 
 from data.preprocess.cli import tag
 from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG, Solution, encoded, from_openr, from_row
-from data.preprocess.rows import BadRow, DataError, place, rows, text_field
-from reason.evaluation.arguments import OneLineParser
+from data.preprocess.rows import BadRow, place, rows, text_field
+from reason.common.command import Parser
+from reason.common.errors import UserError
 
 SHOWN = 5  # leaked questions that are named
 FRACTION = re.compile(r"\\[dt]frac")
@@ -114,7 +115,7 @@ def _percentiles(counts: Counter[int]) -> Report:
 
 
 def solutions(path: Path, step_tag: str) -> Iterator[Solution]:
-    """The solutions of a file of either form. Raises DataError."""
+    """The solutions of a file of either form. Raises UserError."""
     for line, row in rows(path):
         try:
             if isinstance(row, BadRow):
@@ -123,18 +124,18 @@ def solutions(path: Path, step_tag: str) -> Iterator[Solution]:
                 raise BadRow("", "neither `steps` (common format) nor `process` (OpenR's) is there; convert it first")
             yield from_openr(row, step_tag) if "process" in row else from_row(row)
         except BadRow as error:
-            raise DataError(f"{place(path, line)}: {error}") from None
+            raise UserError(f"{place(path, line)}: {error}") from None
 
 
 def questions(path: Path) -> Iterator[tuple[str, str]]:
-    """(place, question) for each row of any file that has them. Raises DataError."""
+    """(place, question) for each row of any file that has them. Raises UserError."""
     for line, row in rows(path):
         try:
             if isinstance(row, BadRow):
                 raise row
             yield place(path, line), text_field(row, "question" if "question" in row else "problem")
         except BadRow as error:
-            raise DataError(f"{place(path, line)}: {error}") from None
+            raise UserError(f"{place(path, line)}: {error}") from None
 
 
 def leakage(counted: set[bytes], against: list[Path]) -> Report:
@@ -166,7 +167,7 @@ def lines(report: Report) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = OneLineParser(prog="stats.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="stats.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("files", nargs="+", type=Path, metavar="FILE")
     p.add_argument("--against", nargs="+", type=Path, metavar="FILE", default=[], help="report questions in both")
     p.add_argument("-t", "--step-tag", type=tag, default=STEP_TAG, help="of OpenR's flat form; default five times \\n")
@@ -180,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
         report = counted.report()
         if args.against:
             report["against"] = leakage(counted.questions, args.against)
-    except DataError as error:
+    except UserError as error:
         print(f"stats.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     print(json.dumps(report, indent=2, ensure_ascii=False) if args.json else "\n".join(lines(report)))

@@ -6,20 +6,21 @@ import logging
 from typing import Any
 
 from envs import jsonl
-from envs.base_env import DataOptions, Problem, TaskError
+from envs.base_env import DataOptions, Problem
 from envs.grading.parse import parses
+from reason.common.errors import UserError
 
 LOG = logging.getLogger(__name__)
 HUB_ID = "HuggingFaceH4/MATH-500"
 
 
 def problems(options: DataOptions) -> list[Problem]:
-    """The problems chosen by `options`, gold answers as the dataset's answer field has them. Raises TaskError."""
+    """The problems chosen by `options`, gold answers as the dataset's answer field has them. Raises UserError."""
     if options.data_path is not None:
         return _reported(jsonl.select(jsonl.load(options.data_path, _read), options))
     if options.split != "test":
         advice = f"give {options.path_flag} a JSONL file for another"
-        raise TaskError(f"MATH has the split 'test', not {options.split!r}; {advice}")
+        raise UserError(f"MATH has the split 'test', not {options.split!r}; {advice}")
     hub = _hub_rows(options.path_flag)
     return _reported(jsonl.select([_read(row, f"{HUB_ID} row {i}", i) for i, row in enumerate(hub)], options))
 
@@ -34,17 +35,17 @@ def _reported(chosen: list[Problem]) -> list[Problem]:
 
 
 def _hub_rows(path_flag: str) -> list[dict[str, Any]]:
-    """The hub's 500 rows; raises TaskError with one line when they cannot be had."""
+    """The hub's 500 rows; raises UserError with one line when they cannot be had."""
     advice = f"give {path_flag} a JSONL file with the fields problem and answer"
     try:
         from datasets import load_dataset  # heavy, and not needed for a local file
     except ImportError:
-        raise TaskError(f"{HUB_ID} needs the package datasets (pip install datasets), or {advice}") from None
+        raise UserError(f"{HUB_ID} needs the package datasets (pip install datasets), or {advice}") from None
     try:
         return list(load_dataset(HUB_ID, split="test"))
     except Exception as error:  # datasets raises many kinds for "not reachable" and "not there"
         first_line = (str(error).splitlines() or [""])[0][:160]
-        raise TaskError(f"cannot load {HUB_ID} from the hub ({type(error).__name__}: {first_line}); {advice}") from None
+        raise UserError(f"cannot load {HUB_ID} from the hub ({type(error).__name__}: {first_line}); {advice}") from None
 
 
 def _read(row: jsonl.Row, place: str, index: int) -> Problem:

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from envs import jsonl
-from envs.base_env import TaskError, Verdict
+from envs.base_env import Verdict
 from envs.grading.extract import extract, extract_gold
 from envs.grading.math_grader import MathGrader
 from envs.grading.pool import GradingPool, PoolError
 from envs.grading.regrade import regrade
+from reason.common.errors import UserError
 
 Row = dict[str, Any]
 VERDICTS = {True: "equal", False: "not_equal", None: "undecided"}
@@ -53,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(asyncio.run(regrade(options.run_dir, options.task)))
         else:
             if options.processes < 1 or options.limit <= 0:
-                raise TaskError("--processes must be at least 1 and --limit above 0")
+                raise UserError("--processes must be at least 1 and --limit above 0")
             print(asyncio.run(grade_file(options.file, options.out, options.processes, options.limit)))
-    except (TaskError, PoolError) as error:
+    except (UserError, PoolError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -68,7 +69,7 @@ async def grade_file(source: Path, target: Path, processes: int, limit: float) -
     """Grade every row of `source` into `target`, in order; returns the text to print."""
     rows = [_checked(dict(row), place) for place, row in jsonl.rows(source)]
     if not rows:
-        raise TaskError(f"{source} holds no rows")
+        raise UserError(f"{source} holds no rows")
     pool = GradingPool(processes, limit)
     grader, slots = MathGrader(pool), asyncio.Semaphore(processes)
 
@@ -92,12 +93,12 @@ async def grade_file(source: Path, target: Path, processes: int, limit: float) -
 def _checked(row: Row, place: str) -> Row:
     kind = row.get("kind")
     if kind not in ("equiv", "extract"):
-        raise TaskError(f"{place}: field 'kind' must be equiv or extract, not {str(kind)[:40]!r}")
+        raise UserError(f"{place}: field 'kind' must be equiv or extract, not {str(kind)[:40]!r}")
     for name in ("gold", "pred") if kind == "equiv" else ("pred",):
         if not isinstance(row.get(name), str):
-            raise TaskError(f"{place}: field {name!r} must be text")
+            raise UserError(f"{place}: field {name!r} must be text")
     if "id" not in row:
-        raise TaskError(f"{place}: field 'id' is missing")
+        raise UserError(f"{place}: field 'id' is missing")
     return row
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs import jsonl
-from envs.base_env import Grader, Task, TaskError, load_task
+from envs.base_env import Grader, Task, load_task
+from reason.common.errors import UserError
 
 SHOWN = 40  # changes that are printed
 _MARKS = {True: "right", False: "wrong", None: "undecided"}
@@ -28,10 +29,10 @@ class Change(NamedTuple):
 async def regrade(run_dir: Path, task_name: str | None) -> str:
     """Extract and grade every solution in `run_dir`/record.jsonl again; returns the text to print. Changes no file.
 
-    Raises TaskError.
+    Raises UserError.
     """
     if not run_dir.is_dir():
-        raise TaskError(f"there is no folder {run_dir}")
+        raise UserError(f"there is no folder {run_dir}")
     task = load_task(task_name or _task_of(run_dir))
     grader = task.grader()
     before: Counter[str] = Counter()
@@ -48,7 +49,7 @@ async def regrade(run_dir: Path, task_name: str | None) -> str:
         await grader.close()
     total = sum(after.values())
     if not total:
-        raise TaskError(f"{run_dir / 'record.jsonl'} holds no solutions")
+        raise UserError(f"{run_dir / 'record.jsonl'} holds no solutions")
     lines = [f"{total} solutions of {run_dir}", f"{'':12}{'before':>8}{'now':>8}"]
     lines += [f"{mark:12}{before[mark]:>8}{after[mark]:>8}" for mark in _MARKS.values()]
     lines.append(
@@ -68,7 +69,7 @@ def _task_of(run_dir: Path) -> str:
         arguments = json.loads(config.read_text(encoding="utf-8"))["arguments"]
         return str(arguments["task_name"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise TaskError(f"{config} does not say which task was run; give --task") from None
+        raise UserError(f"{config} does not say which task was run; give --task") from None
 
 
 async def _record(
@@ -77,7 +78,7 @@ async def _record(
     """For each solution of a record: the change, if any, and (verdict then, verdict now). No answer is wrong."""
     gold, outputs = record.get("gold", record.get("groundtruth")), record.get("output")
     if not isinstance(gold, str) or not isinstance(outputs, list):
-        raise TaskError(f"{place}: not a record of a run: fields 'gold' and 'output' are expected")
+        raise UserError(f"{place}: not a record of a run: fields 'gold' and 'output' are expected")
 
     async def one(index: int, output: Mapping[str, Any]) -> tuple[Change | None, tuple[bool | None, bool | None]]:
         old_answer = output.get("answer")

@@ -20,9 +20,10 @@ from envs.arithmetic.generator import CHECK_TAG
 from envs.base_env import Problem
 from prm.benchmarks import first_error, steps
 from prm.benchmarks.baselines import baselines
-from prm.benchmarks.cases import RIGHT, WRONG, Case, DataError, Scored, Skips, case_of, read
+from prm.benchmarks.cases import RIGHT, WRONG, Case, Scored, Skips, case_of, read
 from prm.benchmarks.report import Result
 from prm.benchmarks.scoring import opened, score
+from reason.common.errors import UserError
 from reason.evaluation import records
 from reason.guided_search.solution import split_steps
 
@@ -30,7 +31,7 @@ SEPARATOR = "\n"  # of files; a run's is its LM card's
 
 
 async def run(args: argparse.Namespace) -> Result:
-    """Score samples and measure. Raises BadInput, CardError, DataError, RecordError, ServiceError."""
+    """Score samples and measure. Raises UserError, UserError, UserError, UserError, ServiceError."""
     skips = Skips(args.skip_bad_rows)
     notes: list[str] = []
     if args.run:
@@ -91,15 +92,15 @@ def reader(row: Row) -> Iterable[Solution]:
 
 
 def from_run(folder: Path, skips: Skips, notes: list[str]) -> list[Case]:
-    """The solutions of a run folder of evaluate.py. Raises DataError, RecordError."""
+    """The solutions of a run folder of evaluate.py. Raises UserError, UserError."""
     config = records.read_config(folder)
     where = folder / records.RECORDS
     try:
         task, separator = config["dataset"]["task"], config["cards"]["LM"]["step_separator"]
     except (KeyError, TypeError):
-        raise DataError(f"{folder / records.CONFIG}: is not of evaluate.py") from None
+        raise UserError(f"{folder / records.CONFIG}: is not of evaluate.py") from None
     if task != TASK.name:
-        raise DataError(f"{folder}: is a run of task {task}, and only arithmetic has an oracle")
+        raise UserError(f"{folder}: is a run of task {task}, and only arithmetic has an oracle")
     cases, failed, empty = [], 0, 0
     for line, record in enumerate(records.read_records(folder), 1):
         if record["error"] is not None:
@@ -118,7 +119,7 @@ def from_run(folder: Path, skips: Skips, notes: list[str]) -> list[Case]:
     if empty:
         notes.append(f"{empty} solutions without any text have no step to score.")
     if not cases:
-        raise DataError(f"{where}: holds no solutions")
+        raise UserError(f"{where}: holds no solutions")
     return cases
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from envs.base_env import Grader, load_task
 from prm.benchmarks.report import Result, Row
 from prm.benchmarks.scoring import opened
+from reason.common.errors import UserError
 from reason.evaluation import records, stats
 from reason.evaluation.rescore import rescore
 from reason.evaluation.runs import Run, budget_of, read
@@ -25,10 +26,10 @@ Outcome = dict[tuple[str, int], float]  # (vote, N) -> the chance of a right ans
 
 
 async def run(args: argparse.Namespace) -> Result:
-    """Rescore, vote and measure. Raises BadInput, CardError, RecordError, ServiceError, TaskError."""
+    """Rescore, vote and measure. Raises UserError, UserError, UserError, ServiceError, UserError."""
     finished = read(args.run)
     if not finished.results:
-        raise records.RecordError(f"{args.run}: holds no answered question")
+        raise UserError(f"{args.run}: holds no answered question")
     task = load_task(finished.config["dataset"]["task"])
     async with opened(args, task) as prm:
         folder = await rescore(args.run, prm.name, prm.model, args.out, args.num_worker, args.skip_bad_rows)
@@ -68,7 +69,7 @@ def vote_name(how: str, rule: str) -> str:
 async def question_curve(
     record: records.Record, budgets: Sequence[int], grader: Grader, seed: int, where: str
 ) -> Outcome:
-    """Of one question the mean over seeded subsets; coverage is exact. Raises RecordError, which names `where`."""
+    """Of one question the mean over seeded subsets; coverage is exact. Raises UserError, which names `where`."""
     try:
         outputs: list[dict[str, Any]] = record["output"]
         right = [output["verdict"] is True for output in outputs]
@@ -78,9 +79,9 @@ async def question_curve(
             for how in AGGREGATES
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise records.RecordError(f"{where}: cannot be voted over again: {error!r}") from None
+        raise UserError(f"{where}: cannot be voted over again: {error!r}") from None
     if len(outputs) < max(budgets):
-        raise records.RecordError(f"{where}: has {len(outputs)} solutions, and the run is of {max(budgets)}")
+        raise UserError(f"{where}: has {len(outputs)} solutions, and the run is of {max(budgets)}")
     orders = list(balanced_orders(len(outputs), random.Random(f"{seed} {record['id']}")))
     found: Outcome = {}
     for budget in budgets:

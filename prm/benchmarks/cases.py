@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution, encoded
-from data.preprocess.rows import BadRow, DataError, Row, place, rows
+from data.preprocess.rows import BadRow, Row, place, rows
+from reason.common.errors import UserError
 
 Reader = Callable[[Row], Iterable[Solution]]  # raises BadRow
 
@@ -53,10 +54,10 @@ class Skips:
     messages: list[str] = field(default_factory=list)
 
     def add(self, where: str, problem: object) -> None:
-        """Count a row. Raises DataError when none may be skipped."""
+        """Count a row. Raises UserError when none may be skipped."""
         message = " ".join(f"{where}: {problem}".split())
         if not self.allowed:
-            raise DataError(f"{message} (--skip_bad_rows goes on)")
+            raise UserError(f"{message} (--skip_bad_rows goes on)")
         self.messages.append(message)
 
 
@@ -67,7 +68,7 @@ def case_of(solution: Solution, where: str) -> Case:
 
 
 def read(path: Path, reader: Reader, skips: Skips) -> list[Case]:
-    """The cases of a JSONL file or JSON list. Raises DataError: unreadable, a bad row, nothing of use."""
+    """The cases of a JSONL file or JSON list. Raises UserError: unreadable, a bad row, nothing of use."""
     cases, count = [], 0
     for line, row in rows(path):
         count += 1
@@ -78,7 +79,7 @@ def read(path: Path, reader: Reader, skips: Skips) -> list[Case]:
         except BadRow as error:
             skips.add(place(path, line), error)
     if not cases:
-        raise DataError(
+        raise UserError(
             f"{path}: " + (f"all {count} rows are bad, is it another format?" if count else "holds no rows")
         )
     return cases
@@ -98,4 +99,4 @@ def halves(cases: Sequence[Case]) -> list[int]:
     return [numbers.setdefault(case.question, len(numbers)) % 2 for case in cases]
 
 
-__all__ = ["RIGHT", "UNKNOWN", "WRONG", "Case", "DataError", "Scored", "Skips", "halves", "read", "sha256"]
+__all__ = ["RIGHT", "UNKNOWN", "WRONG", "Scored", "Skips", "halves", "read", "sha256"]

@@ -11,7 +11,7 @@ from envs.base_env import Problem
 from prm.scoring.batcher import Batcher
 from prm.scoring.layout import LayoutError
 from prm.scoring.scorer import ScoreError, Scorer
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import UserError
 from reason.inference.base import ModelError
 from reason.inference.ledger import Ledger
 from reason.model_cards.card import PRMCard
@@ -34,11 +34,11 @@ class InProcess:
     def load(
         cls, folder: str, card: PRMCard, device: str | None, base_model: str | None, trust_remote_code: bool
     ) -> InProcess:
-        """See `Scorer.load`. Raises BadInput, CardError."""
+        """See `Scorer.load`. Raises UserError, UserError."""
         try:
             scorer = Scorer.load(folder, card, device, None, base_model, trust_remote_code)
         except (OSError, ValueError, RuntimeError) as error:
-            raise BadInput(f"--model_path {folder} cannot be loaded: {error}") from None
+            raise UserError(f"--model_path {folder} cannot be loaded: {error}") from None
         dtype = str(scorer.model.dtype).removeprefix("torch.")
         return cls(scorer, Batcher(scorer), {"engine": "in process", "dtype": dtype})
 

@@ -8,18 +8,19 @@ from pathlib import Path
 from data.preprocess.common import UNKNOWN, Solution, from_row
 from data.preprocess.rows import BadRow, Row, text_field
 from prm.benchmarks import steps
-from prm.benchmarks.cases import DataError, Skips, read
+from prm.benchmarks.cases import Skips, read
 from prm.benchmarks.report import Result
 from prm.benchmarks.scoring import opened, score
+from reason.common.errors import UserError
 
 
 async def run(args: argparse.Namespace) -> Result:
-    """Score files of the common format, each a row. Raises BadInput, CardError, DataError, ServiceError."""
+    """Score files of the common format, each a row. Raises UserError, UserError, UserError, ServiceError."""
     skips = Skips(args.skip_bad_rows)
     files = [(path, read(path, reader, skips)) for path in args.data_path]
     for path, cases in files:
         if all(case.labels[i] == UNKNOWN for case in cases for i in case.judged):
-            raise DataError(f"{path}: holds no labelled steps")
+            raise UserError(f"{path}: holds no labelled steps")
     async with opened(args) as prm:
         scored = [await score(prm, cases[: args.limit], args.num_worker, skips, path.stem) for path, cases in files]
     rows = [steps.figures(one, {"0.5": 0.5} | args.threshold) for one in scored]

@@ -11,9 +11,10 @@ from data.preprocess import processbench
 from data.preprocess.options import Options
 from data.preprocess.rows import BadRow
 from prm.benchmarks import first_error, steps
-from prm.benchmarks.cases import Case, DataError, Scored, Skips, case_of, read
+from prm.benchmarks.cases import Case, Scored, Skips, case_of, read
 from prm.benchmarks.report import Result, Row
 from prm.benchmarks.scoring import opened, score
+from reason.common.errors import UserError
 
 HUB_ID = "Qwen/ProcessBench"
 SUBSETS = ("gsm8k", "math", "olympiadbench", "omnimath")
@@ -22,7 +23,7 @@ SUFFIXES = (".jsonl", ".json")
 
 
 async def run(args: argparse.Namespace) -> Result:
-    """Score the subsets and measure. Raises BadInput, CardError, DataError, ServiceError."""
+    """Score the subsets and measure. Raises UserError, UserError, UserError, ServiceError."""
     skips = Skips(args.skip_bad_rows)
     subsets = load(args, skips)
     async with opened(args) as prm:
@@ -57,38 +58,38 @@ def measure(scored: list[Scored], own: dict[str, float]) -> tuple[list[Row], lis
 
 
 def load(args: argparse.Namespace, skips: Skips) -> dict[str, list[Case]]:
-    """Subset -> its solutions, from --data_path or the hub. Raises DataError."""
+    """Subset -> its solutions, from --data_path or the hub. Raises UserError."""
     if args.data_path is None:
         return {name: from_hub(name, skips) for name in chosen(args.subsets, SUBSETS, HUB_ID)}
     files: dict[str, Path] = {}
     for path in (file for given in args.data_path for file in files_of(given)):
         if path.stem in files:
-            raise DataError(f"{files[path.stem]} and {path} are both subset {path.stem!r}: give one of them")
+            raise UserError(f"{files[path.stem]} and {path} are both subset {path.stem!r}: give one of them")
         files[path.stem] = path
     names = chosen(args.subsets, tuple(files), ", ".join(map(str, args.data_path)))
     return {name: read(files[name], partial(processbench.read, options=Options()), skips) for name in names}
 
 
 def files_of(given: Path) -> list[Path]:
-    """A file, or the subsets of a folder, in the usual order. Raises DataError."""
+    """A file, or the subsets of a folder, in the usual order. Raises UserError."""
     if not given.is_dir():
         return [given]
     found = [path for name in SUBSETS for path in (given / f"{name}{suffix}" for suffix in SUFFIXES) if path.is_file()]
     if not found:
-        raise DataError(f"{given}: holds none of {', '.join(f'{name}.json(l)' for name in SUBSETS)}")
+        raise UserError(f"{given}: holds none of {', '.join(f'{name}.json(l)' for name in SUBSETS)}")
     return found
 
 
 def chosen(wanted: list[str] | None, known: tuple[str, ...], where: str) -> list[str]:
-    """The subsets asked for, all by default. Raises DataError for one that is not there."""
+    """The subsets asked for, all by default. Raises UserError for one that is not there."""
     for name in wanted or ():
         if name not in known:
-            raise DataError(f"--subsets: no subset {name!r} in {where}; there are: {', '.join(known)}")
+            raise UserError(f"--subsets: no subset {name!r} in {where}; there are: {', '.join(known)}")
     return list(dict.fromkeys(wanted or known))
 
 
 def from_hub(name: str, skips: Skips) -> list[Case]:
-    """A subset from the hub. Raises DataError with one line when it cannot be had."""
+    """A subset from the hub. Raises UserError with one line when it cannot be had."""
     cases = []
     for number, row in enumerate(hub_rows(name), 1):
         where = f"{HUB_ID} {name}, row {number}"
@@ -97,19 +98,19 @@ def from_hub(name: str, skips: Skips) -> list[Case]:
         except BadRow as error:
             skips.add(where, error)
     if not cases:
-        raise DataError(f"{HUB_ID} {name}: holds no rows that can be used")
+        raise UserError(f"{HUB_ID} {name}: holds no rows that can be used")
     return cases
 
 
 def hub_rows(name: str) -> list[dict[str, Any]]:
-    """The rows of a subset. Raises DataError."""
+    """The rows of a subset. Raises UserError."""
     advice = f"give --data_path a folder with {name}.json or {name}.jsonl"
     try:
         from datasets import load_dataset  # heavy, and not needed for a local file
     except ImportError:
-        raise DataError(f"{HUB_ID} needs the package datasets (pip install datasets), or {advice}") from None
+        raise UserError(f"{HUB_ID} needs the package datasets (pip install datasets), or {advice}") from None
     try:
         return list(load_dataset(HUB_ID, split=name))
     except Exception as error:  # datasets raises many kinds for "not reachable" and "not there"
         first_line = (str(error).splitlines() or [""])[0][:160]
-        raise DataError(f"cannot load {HUB_ID} from the hub ({type(error).__name__}: {first_line}); {advice}") from None
+        raise UserError(f"cannot load {HUB_ID} from the hub ({type(error).__name__}: {first_line}); {advice}") from None

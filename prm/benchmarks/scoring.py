@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from envs.base_env import Problem, Task
 from prm.benchmarks.cases import Case, Scored, Skips
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import UserError
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
 from reason.inference.concurrency import together
 from reason.inference.fastchat import Services, check_scores
@@ -39,7 +39,7 @@ class Prm(NamedTuple):
 async def opened(args: argparse.Namespace, task: Task | None = None) -> AsyncIterator[Prm]:
     """The model that --RM or --model_path names; `task` is what the oracle needs.
 
-    Raises BadInput, CardError, ServiceError. Only a model in this process imports torch.
+    Raises UserError, UserError, ServiceError. Only a model in this process imports torch.
     """
     if args.model_path is not None:
         card = cards.find(args.model_path, "prm", args.card)
@@ -53,7 +53,7 @@ async def opened(args: argparse.Namespace, task: Task | None = None) -> AsyncIte
             model.close()
     elif args.RM.partition(":")[0] == "oracle":
         if task is None:
-            raise BadInput("this benchmark has no oracle: give the name of a served reward model, or --model_path")
+            raise UserError("this benchmark has no oracle: give the name of a served reward model, or --model_path")
         yield Prm(args.RM, OracleRM(task, args.RM))
     else:
         async with Services(args.controller_addr) as services:
@@ -61,7 +61,7 @@ async def opened(args: argparse.Namespace, task: Task | None = None) -> AsyncIte
 
 
 async def score(prm: Prm, cases: Sequence[Case], num_worker: int, skips: Skips, name: str | None = None) -> Scored:
-    """Scores of all cases, `num_worker` requests in flight; a case without a score is skipped, or a DataError.
+    """Scores of all cases, `num_worker` requests in flight; a case without a score is skipped, or a UserError.
 
     Raises ServiceError when no worker answers: that is no fault of a case.
     """

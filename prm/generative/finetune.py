@@ -18,12 +18,13 @@ if __package__ in (None, ""):
 from prm.training.arguments import model_options, training_options
 from prm.training.command import exit_status, say
 from prm.training.run import BATCH_TOKENS, learn, loading, settings_of, to_resume, training_arguments
-from reason.evaluation.arguments import BadInput, OneLineParser, positive
+from reason.common.command import Parser, positive
+from reason.common.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line: that of prm/code without what is of discriminative PRMs alone."""
-    p = OneLineParser(
+    p = Parser(
         prog="finetune.py", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train and save. Raises BadInput, CardError, DataError, TrainingError, RecordError, OSError."""
+    """Train and save. Raises UserError, UserError, UserError, RunError, UserError, OSError."""
     import torch
     from transformers.trainer_utils import get_last_checkpoint, set_seed
 
@@ -58,11 +59,13 @@ def train(args: argparse.Namespace) -> None:
 
     card = judge_card(args.card)
     if card.rationale is not None and args.test_data_path:
-        raise BadInput("--test_data_path is for judges that answer at once; test this one with prm/evaluate.py --RM")
+        raise UserError("--test_data_path is for judges that answer at once; test this one with prm/evaluate.py --RM")
     if args.deepspeed and args.lora:
-        raise BadInput("--deepspeed cannot merge an adapter into the model that is served: leave out --lora")
+        raise UserError("--deepspeed cannot merge an adapter into the model that is served: leave out --lora")
     if args.deepspeed and args.test_data_path and '"stage": 3' in args.deepspeed.read_text(encoding="utf-8"):
-        raise BadInput("ZeRO-3 divides the weights that a test needs whole: use stage 2, or leave out --test_data_path")
+        raise UserError(
+            "ZeRO-3 divides the weights that a test needs whole: use stage 2, or leave out --test_data_path"
+        )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     args.dtype = args.dtype or ("bf16" if device == "cuda" else "fp32")
     args.batch_tokens = args.batch_tokens or BATCH_TOKENS[device]

@@ -24,25 +24,25 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from data.preprocess.common import STEP_TAG, encoded
-from data.preprocess.rows import DataError
-from envs.base_env import TaskError, load_task
+from envs.base_env import load_task
 from prm.benchmarks.cases import Case, Skips
 from prm.generative.rationales import JudgeWriter, PolicyWriter, Writer, verified, with_template
 from prm.generative.rows import Row, labelled, row
 from prm.training.rows import read_files
-from reason.evaluation.arguments import BadInput, OneLineParser, positive
+from reason.common.command import Parser, positive
+from reason.common.errors import UserError
 from reason.inference.base import ModelError, ServiceError
 from reason.inference.fastchat import Services
 from reason.inference.judge import JudgeRM
 from reason.model_cards import card as cards
-from reason.model_cards.card import CardError, PRMCard
+from reason.model_cards.card import PRMCard
 
 Made = tuple[list[Row], Counter[str]]
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = OneLineParser(prog="make_data.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="make_data.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a = p.add_argument
     a("files", type=Path, nargs="+", metavar="FILE", help="labelled solutions")
     a("--card", required=True, metavar="NAME", help="of the judge to be trained; its name, or a path to it")
@@ -61,11 +61,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def judge_card(name: str) -> PRMCard:
-    """The card of a generative judge. Raises BadInput, CardError."""
+    """The card of a generative judge. Raises UserError, UserError."""
     card = cards.find("", "prm", name)
     assert isinstance(card, PRMCard)
     if card.head != "generative":
-        raise BadInput(f"card {name!r} has head {card.head}: only a judge with head generative answers in words")
+        raise UserError(f"card {name!r} has head {card.head}: only a judge with head generative answers in words")
     return card
 
 
@@ -121,7 +121,7 @@ async def make(args: argparse.Namespace, cases: Sequence[Case], card: PRMCard, w
                 file.write(encoded(json.dumps(one_row, ensure_ascii=False)) + b"\n")
     if not counts["right"] + counts["wrong"]:
         beside.unlink()
-        raise DataError(f"{args.out}: nothing to write, no step of {counts['solutions']} solutions gave a row")
+        raise UserError(f"{args.out}: nothing to write, no step of {counts['solutions']} solutions gave a row")
     beside.replace(args.out)
     return counts
 
@@ -131,9 +131,11 @@ async def run(args: argparse.Namespace) -> Counter[str]:
     card = judge_card(args.card)
     given = args.RM is not None, args.LM is not None
     if card.rationale is None and any(given):
-        raise BadInput(f"card {args.card!r} has no rationale: leave out --RM and --LM")
+        raise UserError(f"card {args.card!r} has no rationale: leave out --RM and --LM")
     if card.rationale is not None and given[0] == given[1]:
-        raise BadInput(f"the judge of card {args.card!r} writes rationales: give one model to write them, --RM or --LM")
+        raise UserError(
+            f"the judge of card {args.card!r} writes rationales: give one model to write them, --RM or --LM"
+        )
     skips = Skips(args.skip_bad_rows)
     cases = read_files(args.files, [STEP_TAG], skips, args.limit)
     for message in skips.messages:
@@ -146,7 +148,7 @@ async def run(args: argparse.Namespace) -> Counter[str]:
             return await make(args, cases, card, PolicyWriter(card, policy, load_task(args.task_name)))
         judge = await services.reward_model(args.RM)
         if not isinstance(judge, JudgeRM):
-            raise BadInput(f"{args.RM!r} is no generative judge: start an LM worker with --card {args.card}")
+            raise UserError(f"{args.RM!r} is no generative judge: start an LM worker with --card {args.card}")
         return await make(args, cases, card, JudgeWriter(with_template(card, judge.lm), judge.lm))
 
 
@@ -155,7 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         counts = asyncio.run(run(args))
-    except (BadInput, CardError, DataError, ServiceError, TaskError, OSError) as error:
+    except (UserError, ServiceError, OSError) as error:
         print(f"make_data.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -15,11 +15,11 @@ from typing import Protocol
 from envs.base_env import Problem, Task
 from prm.benchmarks.cases import RIGHT, WRONG, Case
 from prm.generative.rows import Row, read_verdict, row
+from reason.common.seeds import draw_seed
 from reason.inference.base import LanguageModel, Sampling
 from reason.inference.judge import judge_prompt
 from reason.inference.ledger import Ledger
 from reason.inference.prompting import render
-from reason.inference.seeds import draw_seed
 from reason.model_cards.card import PRMCard
 
 VERDICT_TOKENS = 8  # that a judge may write behind its rationale

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from data.preprocess.common import encoded
-from data.preprocess.rows import BadRow, DataError, field, place, rows
+from data.preprocess.rows import BadRow, field, place, rows
 from prm.benchmarks.cases import Case, Scored, Skips
 from prm.generative.rows import Row
 from prm.scoring.layout import Layout
@@ -29,12 +29,13 @@ from prm.training.evaluation import figures
 from prm.training.examples import Example
 from prm.training.model import Margins, Trainee
 from prm.training.trainer import PrmTrainer
+from reason.common.errors import UserError
 from reason.inference.base import ModelError
 from reason.inference.judge import judge_prompt, lm_card
 from reason.inference.prompting import render
 from reason.llm_service.workers.generation import encode_prompt
 from reason.model_cards import card as cards
-from reason.model_cards.card import CardError, PRMCard
+from reason.model_cards.card import PRMCard
 
 
 class NextTokens(Margins):
@@ -59,25 +60,25 @@ def stand_in(card: PRMCard) -> PRMCard:
 def load(model_path: str, card: PRMCard, **options: Any) -> Trainee:
     """The LM that becomes a judge; `options` are those of prm.training.model.load.
 
-    Raises BadInput, and CardError where the verdicts are not single tokens.
+    Raises UserError, and UserError where the verdicts are not single tokens.
     """
     trainee = models.load(model_path, stand_in(card), **options)
     return replace(trainee, margins=NextTokens(trainee.model, trainee.head))
 
 
 def with_template(card: PRMCard, tokenizer: Any) -> PRMCard:
-    """The card with the tokenizer's chat template, where it needs one and has none. Raises CardError."""
+    """The card with the tokenizer's chat template, where it needs one and has none. Raises UserError."""
     if not card.chat or card.chat_template:
         return card
     if not isinstance(tokenizer.chat_template, str):
-        raise CardError(f"card {card.name!r} leaves the chat template to the tokenizer, which has none")
+        raise UserError(f"card {card.name!r} leaves the chat template to the tokenizer, which has none")
     return replace(card, chat_template=tokenizer.chat_template)
 
 
 def read_rows(
     paths: Sequence[Path], skips: Skips, made_by: str = "prm/generative/make_data.py"
 ) -> list[tuple[str, Row]]:
-    """Prompts and completions with their places. Raises DataError: unreadable, a bad row, no row."""
+    """Prompts and completions with their places. Raises UserError: unreadable, a bad row, no row."""
     found: list[tuple[str, Row]] = []
     for path in paths:
         for line, row in rows(path):
@@ -90,7 +91,7 @@ def read_rows(
             else:
                 found.append((place(path, line), Row(**texts, label=-1, id="")))
     if not found:
-        raise DataError(f"{', '.join(map(str, paths))}: nothing to learn")
+        raise UserError(f"{', '.join(map(str, paths))}: nothing to learn")
     return found
 
 
@@ -103,15 +104,15 @@ def sha256(found: Sequence[tuple[str, Row]]) -> str:
 
 
 def encode_all(found: Sequence[tuple[str, Row]], card: PRMCard, tokenizer: Any, skips: Skips) -> list[Example]:
-    """The examples of all rows; one that cannot be learnt is a bad row. Raises DataError."""
+    """The examples of all rows; one that cannot be learnt is a bad row. Raises UserError."""
     examples = []
     for where, row in found:
         try:
             examples.append(encode(row, card, tokenizer))
-        except DataError as error:
+        except UserError as error:
             skips.add(where, error)
     if not examples:
-        raise DataError(f"nothing to learn; {skips.messages[-1]}")
+        raise UserError(f"nothing to learn; {skips.messages[-1]}")
     return examples
 
 
@@ -119,18 +120,18 @@ def encode(row: Row, card: PRMCard, tokenizer: Any) -> Example:
     """Prompt, completion and end of text; the completion's tokens and the end are learnt.
 
     The prompt becomes the tokens that the LM worker makes of it, and the verdict is the one token that it tells the
-    probability of. Raises DataError.
+    probability of. Raises UserError.
     """
     prompt = encode_prompt(tokenizer, render(lm_card(card), row["prompt"]))
     verdict = next((text for text in (card.good, card.bad) if row["completion"].endswith(text)), None)
     if verdict is None:
-        raise DataError(f"the completion ends with neither {card.good!r} nor {card.bad!r}")
+        raise UserError(f"the completion ends with neither {card.good!r} nor {card.bad!r}")
     completion = tokenizer.encode(row["completion"].removesuffix(verdict), add_special_tokens=False)
     completion += tokenizer.encode(verdict, add_special_tokens=False)
     completion += [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     ids = prompt + completion
     if len(ids) > card.max_length:
-        raise DataError(f"{len(ids)} tokens are more than the {card.max_length} of card {card.name!r}")
+        raise UserError(f"{len(ids)} tokens are more than the {card.max_length} of card {card.name!r}")
     learnt = range(len(prompt) - 1, len(ids) - 1)
     return Example(array("i", ids), tuple(learnt), (1.0,) * len(learnt), (1.0,) * len(learnt))
 
@@ -148,12 +149,12 @@ class JudgeEvaluation:
     def prepare(
         cls, cases: Sequence[Case], card: PRMCard, tokenizer: Any, batch_tokens: int, skips: Skips
     ) -> JudgeEvaluation:
-        """Lay out the steps. Raises DataError."""
+        """Lay out the steps. Raises UserError."""
         kept, layouts = [], []
         for case in cases:
             try:
                 steps = [lay_out(case, n, card, tokenizer) for n in range(1, len(case.steps) + 1)]
-            except (ModelError, DataError) as error:
+            except (ModelError, UserError) as error:
                 skips.add(case.place, error)
                 continue
             kept.append(case)
@@ -168,10 +169,10 @@ class JudgeEvaluation:
 
 
 def lay_out(case: Case, steps: int, card: PRMCard, tokenizer: Any) -> Layout:
-    """The prompt about the last of the first `steps` steps, read at its last token. Raises DataError, ModelError."""
+    """The prompt about the last of the first `steps` steps, read at its last token. Raises UserError, ModelError."""
     ids = encode_prompt(tokenizer, judge_prompt(card, case.question, case.steps[:steps]))
     if len(ids) > card.max_length:
-        raise DataError(f"{len(ids)} tokens are more than the {card.max_length} of card {card.name!r}")
+        raise UserError(f"{len(ids)} tokens are more than the {card.max_length} of card {card.name!r}")
     return Layout(tuple(ids), (len(ids) - 1,))
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reason.model_cards.card import CardError, PRMCard
+from reason.common.errors import UserError
+from reason.model_cards.card import PRMCard
 
 QUESTION, STEP, ANSWER = "zqzquestionzqz", "zqzstepzqz", "zqzanswerzqz"  # stand for texts while a template is read
 
@@ -26,18 +27,18 @@ class Frame:
 
 
 def frame(card: PRMCard, tokenizer: Any) -> Frame:
-    """The card's layout as texts. Raises CardError where the card is malformed or no such template is there."""
+    """The card's layout as texts. Raises UserError where the card is malformed or no such template is there."""
     if "{question}" not in card.question:
-        raise CardError(f"card {card.name!r}: question must hold {{question}}")
+        raise UserError(f"card {card.name!r}: question must hold {{question}}")
     before, tag, after = card.step.partition("{tag}")
     if not tag or "{step}" not in before or "{tag}" in after or "{step}" in after:
-        raise CardError(f"card {card.name!r}: step must hold {{step}} and, after it, one {{tag}}")
+        raise UserError(f"card {card.name!r}: step must hold {{step}} and, after it, one {{tag}}")
     if "{bos}" in card.question and not tokenizer.bos_token:
-        raise CardError(f"card {card.name!r}: question holds {{bos}}, but the tokenizer has no such token")
+        raise UserError(f"card {card.name!r}: question holds {{bos}}, but the tokenizer has no such token")
     question = card.question.replace("{bos}", tokenizer.bos_token or "")
     if not card.chat:
         if card.answer:
-            raise CardError(f"card {card.name!r}: answer is for layouts with chat: true")
+            raise UserError(f"card {card.name!r}: answer is for layouts with chat: true")
         return Frame(question, before, after, card.closing)
     trims = f" {QUESTION} " not in render(card, tokenizer, [f" {QUESTION} "], " ")
     if not card.answer:
@@ -49,7 +50,7 @@ def frame(card: PRMCard, tokenizer: Any) -> Frame:
     head, between, then, again, _ = _pieces(card, tokenizer, [QUESTION, STEP], [ANSWER, ANSWER])
     *_, then_2, again_2, _ = _pieces(card, tokenizer, [QUESTION, STEP, STEP], [ANSWER] * 3)
     if not between == again == again_2 or then != then_2:
-        raise CardError(f"card {card.name!r}: the chat template lays turns out differently by their place")
+        raise UserError(f"card {card.name!r}: the chat template lays turns out differently by their place")
     return Frame(head + question, before + between, card.answer + then, "", trims)
 
 
@@ -61,7 +62,7 @@ def render(card: PRMCard, tokenizer: Any, users: Sequence[str], *assistants: str
     try:
         return tokenizer.apply_chat_template(messages, chat_template=card.chat_template or None, tokenize=False)
     except Exception as error:  # a template is a program, which may raise anything
-        raise CardError(f"card {card.name!r}: its chat template cannot be used: {error}") from None
+        raise UserError(f"card {card.name!r}: its chat template cannot be used: {error}") from None
 
 
 def _pieces(card: PRMCard, tokenizer: Any, users: Sequence[str], assistants: Sequence[str]) -> list[str]:
@@ -71,6 +72,6 @@ def _pieces(card: PRMCard, tokenizer: Any, users: Sequence[str], assistants: Seq
     for turn in (turn for pair in zip(users, assistants, strict=True) for turn in pair):
         piece, found, rest = rest.partition(turn)
         if not found:
-            raise CardError(f"card {card.name!r}: the chat template does not hold its turns' text in order")
+            raise UserError(f"card {card.name!r}: the chat template does not hold its turns' text in order")
         pieces.append(piece)
     return [*pieces, rest]

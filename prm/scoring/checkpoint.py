@@ -11,17 +11,15 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers.utils import cached_file
 
+from reason.common.errors import UserError
+
 MODEL_FILES = ("model.safetensors", "pytorch_model.bin")
-
-
-class CheckpointError(ValueError):
-    """The checkpoint's files cannot be found; the message names them."""
 
 
 def tensors(folder: str, names: Set[str], file: str = "") -> dict[str, Tensor]:
     """Those of `names` that the checkpoint in `folder` (or of a hub id) holds; `file` instead of the model's own.
 
-    Files that hold Python objects other than tensors are refused, not run. Raises CheckpointError, OSError.
+    Files that hold Python objects other than tensors are refused, not run. Raises UserError, OSError.
     """
     for name in (file,) if file else MODEL_FILES:
         if (index := _file(folder, f"{name}.index.json")) is not None:
@@ -31,7 +29,7 @@ def tensors(folder: str, names: Set[str], file: str = "") -> dict[str, Tensor]:
             paths = [_file(folder, name)]
         if paths != [None]:
             return {name: found for path in paths for name, found in _read(str(path), names).items()}
-    raise CheckpointError(f"{folder} has none of the files {file or ', '.join(MODEL_FILES)}")
+    raise UserError(f"{folder} has none of the files {file or ', '.join(MODEL_FILES)}")
 
 
 def _read(path: str, names: Set[str]) -> dict[str, Tensor]:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification
 
-from prm.scoring.checkpoint import CheckpointError, tensors
+from prm.scoring.checkpoint import tensors
 from prm.scoring.layout import Layouter
-from reason.model_cards.card import CardError, PRMCard
+from reason.common.errors import UserError
+from reason.model_cards.card import PRMCard
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def two_class(model: Any, card: PRMCard, layouter: Layouter) -> Head:
     """Probability of class `good_label` of a token classifier with two or more classes. In [0, 1]."""
     classes = outputs(model)
     if not 0 <= card.good_label < classes or classes < 2:
-        raise CardError(
+        raise UserError(
             f"card {card.name!r}: good_label {card.good_label} is not a class of a model with {classes} of them"
         )
     others = [label for label in range(classes) if label != card.good_label]
@@ -70,14 +71,14 @@ def value(model: Any, card: PRMCard, layouter: Layouter) -> Head:
     Where `meaning` is log_ratio it is the raw number too.
     """
     if outputs(model) != 1:
-        raise CardError(f"card {card.name!r}: head value needs a model with one label, not {outputs(model)}")
+        raise UserError(f"card {card.name!r}: head value needs a model with one label, not {outputs(model)}")
     return Head(lambda hidden: classified(model, hidden)[:, 0], card.sigmoid and card.meaning != "log_ratio")
 
 
 def implicit(model: Any, card: PRMCard, layouter: Layouter) -> None:
     """No head: an implicit PRM's scores are log-ratios of two models; see prm/scoring/implicit.py."""
     if not card.question_apart or card.step_tag or card.outcome or card.answer:
-        raise CardError(
+        raise UserError(
             f"card {card.name!r}: head implicit sums over the tokens of a step, so its layout needs question_apart, "
             "and neither step_tag nor outcome nor answer"
         )
@@ -93,14 +94,14 @@ HEADS: dict[str, tuple[Any, Callable[[Any, PRMCard, Layouter], Head | None]]] = 
 
 
 def kind(card: PRMCard) -> tuple[Any, Callable[[Any, PRMCard, Layouter], Head | None]]:
-    """The entry of HEADS that is the card's. Raises CardError."""
+    """The entry of HEADS that is the card's. Raises UserError."""
     if card.head not in HEADS:
-        raise CardError(f"card {card.name!r}: head must be one of {', '.join(HEADS)}, not {card.head!r}")
+        raise UserError(f"card {card.name!r}: head must be one of {', '.join(HEADS)}, not {card.head!r}")
     return HEADS[card.head]
 
 
 def load(folder: str, card: PRMCard, **options: Any) -> Any:
-    """A model folder (or hub id) with what the card's head needs. Raises CardError, OSError.
+    """A model folder (or hub id) with what the card's head needs. Raises UserError, OSError.
 
     With `head_weights` the model is the bare network, and its `score` the layers that the checkpoint keeps under
     those names: that is how Qwen2.5-Math-PRM and Skywork-o1-PRM are stored, and it takes none of their own code.
@@ -109,7 +110,7 @@ def load(folder: str, card: PRMCard, **options: Any) -> Any:
     if not card.head_weights:
         return loader.from_pretrained(folder, **options)
     if loader is not AutoModelForTokenClassification:
-        raise CardError(f"card {card.name!r}: head_weights are for heads two_class and value, not {card.head}")
+        raise UserError(f"card {card.name!r}: head_weights are for heads two_class and value, not {card.head}")
     model = AutoModel.from_pretrained(folder, **options)
     model.score = layers(folder, card).to(model.dtype)
     return model
@@ -120,11 +121,11 @@ def layers(folder: str, card: PRMCard) -> nn.Sequential:
     names = [f"{name}.{part}" for name in card.head_weights for part in ("weight", "bias")]
     try:
         found = tensors(folder, {*names, *card.head_affine}, card.head_file)
-    except CheckpointError as error:
-        raise CardError(f"card {card.name!r}: {error}") from None
+    except UserError as error:
+        raise UserError(f"card {card.name!r}: {error}") from None
     missing = [name for name in [*names[::2], *card.head_affine] if name not in found]
     if missing:
-        raise CardError(f"card {card.name!r}: the checkpoint {folder} holds no {', '.join(missing)}")
+        raise UserError(f"card {card.name!r}: the checkpoint {folder} holds no {', '.join(missing)}")
     built: list[nn.Module] = []
     for name in card.head_weights:
         weight = found[f"{name}.weight"].float()

@@ -15,21 +15,22 @@ import torch
 from torch import Tensor
 
 from prm.scoring.layout import Layout
-from reason.model_cards.card import CardError, PRMCard
+from reason.common.errors import UserError
+from reason.model_cards.card import PRMCard
 
 CHUNK = 256  # positions whose logits over the whole vocabulary are in memory at a time
 
 
 def check(model: Any, reference: Any, card: PRMCard) -> None:
-    """Raise CardError where the card or the pair of models cannot give log-ratios."""
+    """Raise UserError where the card or the pair of models cannot give log-ratios."""
     if card.meaning not in ("advantage", "log_ratio"):
-        raise CardError(
+        raise UserError(
             f"card {card.name!r}: with head implicit, meaning is advantage (each step's own sum) or log_ratio (the "
             f"sum over all steps so far), not {card.meaning!r}"
         )
     sizes = [m.get_output_embeddings().weight.shape[0] for m in (model, reference)]
     if sizes[0] != sizes[1]:
-        raise CardError(f"card {card.name!r}: the model has {sizes[0]} tokens, its reference_model {sizes[1]}")
+        raise UserError(f"card {card.name!r}: the model has {sizes[0]} tokens, its reference_model {sizes[1]}")
 
 
 def log_ratios(model: Any, reference: Any, card: PRMCard, ids: Tensor, layouts: Sequence[Layout]) -> list[list[float]]:

@@ -22,7 +22,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from prm.scoring.chat import frame, render
-from reason.model_cards.card import CardError, PRMCard
+from reason.common.errors import UserError
+from reason.model_cards.card import PRMCard
 
 CACHED_RUNS = 1 << 16  # encoded runs kept; a tree sends the same early steps again and again
 
@@ -73,15 +74,15 @@ class Layout:
 
 
 class Layouter:
-    """A card bound to a tokenizer. Raises CardError where the two do not fit."""
+    """A card bound to a tokenizer. Raises UserError where the two do not fit."""
 
     def __init__(self, card: PRMCard, tokenizer: Any, context_length: int | None = None) -> None:
         self.card, self.tokenizer = card, tokenizer
         self.max_length = min(card.max_length, context_length or card.max_length)
         if card.overflow not in ("error", "truncate_question"):
-            raise CardError(f"card {card.name!r}: overflow must be error or truncate_question, not {card.overflow!r}")
+            raise UserError(f"card {card.name!r}: overflow must be error or truncate_question, not {card.overflow!r}")
         if card.step_tag and (card.outcome or card.answer):
-            raise CardError(f"card {card.name!r}: a layout with outcome or answer has no step_tag")
+            raise UserError(f"card {card.name!r}: a layout with outcome or answer has no step_tag")
         self.frame = frame(card, tokenizer)
         self.strip = card.strip or self.frame.trims
         plain, special = self._encode_raw("a"), tokenizer.encode("a", add_special_tokens=True)
@@ -95,16 +96,16 @@ class Layouter:
         if card.step_tag.strip():
             self.spelled_tag = tuple(token for char in card.step_tag for token in self._continue(char))
         if self.tag in self.spelled_tag:
-            raise CardError(f"card {card.name!r}: step_tag {card.step_tag!r} is a single character of the tokenizer")
+            raise UserError(f"card {card.name!r}: step_tag {card.step_tag!r} is a single character of the tokenizer")
         self._run = lru_cache(CACHED_RUNS)(self._encode_run)
         if card.chat:
             self._compare_with_template()
 
     def single_token(self, field: str, text: str) -> int:
-        """The id of the one token that `text` is; `field` names the card's field in the CardError otherwise."""
+        """The id of the one token that `text` is; `field` names the card's field in the UserError otherwise."""
         ids = self._encode_raw(text)
         if len(ids) != 1:
-            raise CardError(f"card {self.card.name!r}: {field} {text!r} must be one token, but is {len(ids)}: {ids}")
+            raise UserError(f"card {self.card.name!r}: {field} {text!r} must be one token, but is {len(ids)}: {ids}")
         return ids[0]
 
     def lay_out(self, question: str, steps: Sequence[str]) -> Layout:
@@ -185,7 +186,7 @@ class Layouter:
         return texts
 
     def _compare_with_template(self) -> None:
-        """Raise CardError where the layout's tokens would not be those of the chat template's whole text."""
+        """Raise UserError where the layout's tokens would not be those of the chat template's whole text."""
         question, steps = "What is 1 + 1?", ["First, 1 + 1 = 2.", "So the answer is 2."]
         card = self.card
         before, _, after = card.step.partition("{tag}")
@@ -202,12 +203,12 @@ class Layouter:
         tokens = self._lay_out(question, steps).tokens
         if expected[: len(tokens)] != tokens:
             at = next(i for i, token in enumerate(tokens) if expected[i : i + 1] != (token,))
-            raise CardError(
+            raise UserError(
                 f"card {card.name!r}: the layout differs from the chat template's at token {at}, "
                 f"after {self.tokenizer.decode(tokens[max(at - 8, 0) : at])!r}"
             )
         if card.answer and expected[len(tokens)] not in self._encode_raw(card.answer)[-1:]:
-            raise CardError(f"card {card.name!r}: answer {card.answer!r} is not one token of the chat template's text")
+            raise UserError(f"card {card.name!r}: answer {card.answer!r} is not one token of the chat template's text")
 
     def _too_long(self, layout: Layout) -> LayoutError:
         return LayoutError(
@@ -234,7 +235,7 @@ class Layouter:
             return self._encode_raw(text)
         ids = self._encode_raw("\n" + text)
         if ids[: len(self.anchor)] != self.anchor:
-            raise CardError(f"card {self.card.name!r}: the tokenizer cannot encode a text run by run")
+            raise UserError(f"card {self.card.name!r}: the tokenizer cannot encode a text run by run")
         return ids[len(self.anchor) :]
 
     def _encode_raw(self, text: str) -> tuple[int, ...]:

@@ -22,7 +22,8 @@ from prm.scoring import heads, implicit
 from prm.scoring.layout import Layout, Layouter
 from prm.scoring.plan import batches, nearest, owners
 from prm.scoring.prefix_cache import PrefixCache, unfit
-from reason.model_cards.card import CardError, PRMCard
+from reason.common.errors import UserError
+from reason.model_cards.card import PRMCard
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 32768}  # padded tokens of a forward pass; see Scorer.load
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}  # of scores by way of the cache
@@ -81,7 +82,7 @@ class Scorer:
         self.head = heads.kind(self.card)[1](self.model, self.card, self.layouter)
         if self.head is None:
             if self.reference is None:
-                raise CardError(f"card {self.card.name!r}: head {self.card.head} needs a reference_model")
+                raise UserError(f"card {self.card.name!r}: head {self.card.head} needs a reference_model")
             implicit.check(self.model, self.reference, self.card)
 
     @classmethod
@@ -95,7 +96,7 @@ class Scorer:
         trust_remote_code: bool = False,
         reference_model: str | None = None,
     ) -> Scorer:
-        """Load a model folder (or hub id) by its card: fp32 on a CPU, bf16 on a GPU. Raises CardError, OSError.
+        """Load a model folder (or hub id) by its card: fp32 on a CPU, bf16 on a GPU. Raises UserError, OSError.
 
         A folder with an adapter_config.json is merged into `base_model`, or the card's; `reference_model` likewise
         goes before the card's. Forward passes hold at most
@@ -110,7 +111,7 @@ class Scorer:
         adapter = (Path(folder) / "adapter_config.json").is_file()
         base = (base_model or card.base_model) if adapter else folder
         if not base:
-            raise CardError(f"card {card.name!r}: {folder} is an adapter, so base_model must name its model")
+            raise UserError(f"card {card.name!r}: {folder} is an adapter, so base_model must name its model")
         model = heads.load(base, card, **options)
         if adapter:
             from peft import PeftModel
@@ -123,7 +124,7 @@ class Scorer:
         second = None
         if card.head == "implicit":
             if not (reference_model or card.reference_model):
-                raise CardError(f"card {card.name!r}: head implicit needs a reference_model")
+                raise UserError(f"card {card.name!r}: head implicit needs a reference_model")
             second = AutoModelForCausalLM.from_pretrained(reference_model or card.reference_model, **options)
             second.to(device).eval()
         budget = token_budget or TOKEN_BUDGET[torch.device(device).type]

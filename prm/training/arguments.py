@@ -8,7 +8,8 @@ from pathlib import Path
 
 from prm.training.losses import NAMES
 from prm.training.targets import KINDS
-from reason.evaluation.arguments import BadInput, OneLineParser, positive
+from reason.common.command import Parser, positive
+from reason.common.errors import UserError
 
 DATASETS = {  # OpenR's names of mixtures of the files in --data_path
     "all": ("math_aps.json", "prm800k_train.json", "math_shepherd.json"),
@@ -21,7 +22,7 @@ TEST_FILE = "prm800k_test.json"
 
 def parser(prog: str, description: str, card: str | None, output_dir: str) -> argparse.ArgumentParser:
     """All options; `card` and `output_dir` are the defaults of the entry point."""
-    p = OneLineParser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     a = p.add_argument_group("model").add_argument
     a("--model_path", required=True, metavar="PATH", help="folder or hub id of the base, or of an adapter over it")
     a("--card", default=card, metavar="NAME", help=f"of the PRM; default: {card or 'the one that lists the model'}")
@@ -128,15 +129,15 @@ def weight(text: str) -> float | str:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Settle the data files, and refuse what does not fit together. Raises BadInput."""
+    """Settle the data files, and refuse what does not fit together. Raises UserError."""
     if bool(args.train_data_path) == (args.data_path is not None):
-        raise BadInput("give the training data: files (--train_data_path), or OpenR's folder (--data_path)")
+        raise UserError("give the training data: files (--train_data_path), or OpenR's folder (--data_path)")
     if args.data_path is not None:
         args.train_data_path = [args.data_path / name for name in DATASETS[args.datasets]]
         if not args.test_data_path and (args.data_path / TEST_FILE).is_file():
             args.test_data_path = [args.data_path / TEST_FILE]
     for path in [*args.train_data_path, *args.test_data_path, *([args.deepspeed] if args.deepspeed else [])]:
         if not path.is_file():
-            raise BadInput(f"{path}: there is no such file")
+            raise UserError(f"{path}: there is no such file")
     if args.after_first_error and args.labels in ("orm", "ovm"):
-        raise BadInput(f"--after_first_error is of hard and soft labels; {args.labels} learns the outcome")
+        raise UserError(f"--after_first_error is of hard and soft labels; {args.labels} learns the outcome")

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import RunError, UserError
 
 
 def exit_status(
@@ -26,7 +26,7 @@ def exit_status(
     """
     try:
         train(args)
-    except BadInput as error:
+    except UserError as error:
         return _failed(prog, error)
     except OSError as error:
         return _failed(prog, tell(error))
@@ -50,12 +50,8 @@ def say(message: str, file: Any = None) -> None:
 
 
 def _of_data_and_training() -> tuple[type[Exception], ...]:
-    from data.preprocess.rows import DataError
-    from prm.training.trainer import TrainingError
-    from reason.evaluation.records import RecordError
-    from reason.model_cards.card import CardError
 
-    return CardError, DataError, RecordError, TrainingError
+    return UserError, UserError, UserError, RunError
 
 
 def _failed(prog: str, message: object) -> int:

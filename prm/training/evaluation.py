@@ -10,12 +10,12 @@ import torch
 from accelerate.utils import gather_object
 
 from data.preprocess.common import RIGHT, WRONG
-from data.preprocess.rows import DataError
 from prm.benchmarks import first_error, steps
 from prm.benchmarks.cases import Case, Scored, Skips
 from prm.scoring.layout import Layout, Layouter, LayoutError
 from prm.scoring.scorer import Scorer
 from prm.training.model import Trainee
+from reason.common.errors import UserError
 
 METRICS = ("auc", "f1")  # a better model is greater in these; they may choose the best checkpoint
 
@@ -40,7 +40,7 @@ class Evaluation:
 
     @classmethod
     def prepare(cls, cases: Sequence[Case], layouter: Layouter, batch_tokens: int, skips: Skips) -> Evaluation:
-        """Lay out the solutions. Raises DataError: a bad row, or no figure could come of them."""
+        """Lay out the solutions. Raises UserError: a bad row, or no figure could come of them."""
         kept, layouts = [], []
         for case in cases:
             try:
@@ -52,7 +52,7 @@ class Evaluation:
         labels = {case.labels[i] for case in kept for i in case.judged}
         for label, name in ((RIGHT, "right"), (WRONG, "wrong")):
             if label not in labels:
-                raise DataError(f"the test data have no step labelled {name}, so there is no AUC: give others")
+                raise UserError(f"the test data have no step labelled {name}, so there is no AUC: give others")
         return cls(kept, layouts, batch_tokens)
 
     def measure(self, trainee: Trainee, accelerator: Any, engine: Any = None) -> dict[str, float]:

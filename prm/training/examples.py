@@ -6,10 +6,10 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from data.preprocess.rows import DataError
 from prm.benchmarks.cases import Case, Skips
 from prm.scoring.layout import Layouter, LayoutError
 from prm.training.targets import OF_OUTCOMES, targets
+from reason.common.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def lay_out(
 ) -> list[Example]:
     """The examples of all solutions with a target, each of weight 1. An outcome model's solution may give several.
 
-    A solution that cannot be laid out is a bad row. Raises DataError, also where nothing is left to learn.
+    A solution that cannot be laid out is a bad row. Raises UserError, also where nothing is left to learn.
     """
     found: list[Example] = []
     for case in cases:
@@ -63,16 +63,16 @@ def lay_out(
     if not found:
         what = {"soft": "MC value (`values`, or `c` and `k`)"} | dict.fromkeys(OF_OUTCOMES, "label of its last step")
         files = ", ".join(dict.fromkeys(case.place.partition(", line ")[0] for case in cases))
-        raise DataError(f"{files}: nothing to learn: no solution has a {what.get(kind, 'labelled step')}")
+        raise UserError(f"{files}: nothing to learn: no solution has a {what.get(kind, 'labelled step')}")
     return found
 
 
 def balanced(examples: Iterable[Example]) -> Weights:
-    """Weights under which right and wrong steps count the same in sum. Raises DataError where one kind is missing."""
+    """Weights under which right and wrong steps count the same in sum. Raises UserError where one kind is missing."""
     flat = [target for example in examples for target in example.targets]
     right, wrong = sum(flat), len(flat) - sum(flat)
     if not right or not wrong:
-        raise DataError(f"no balanced weights: all {len(flat)} steps are {'right' if right else 'wrong'}")
+        raise UserError(f"no balanced weights: all {len(flat)} steps are {'right' if right else 'wrong'}")
     return Weights(len(flat) / (2 * right), len(flat) / (2 * wrong))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reason.model_cards.card import CardError, PRMCard
+from reason.common.errors import UserError
+from reason.model_cards.card import PRMCard
 
 if TYPE_CHECKING:  # arguments are parsed without torch
     from torch import Tensor
@@ -26,10 +27,10 @@ def losses(margins: Tensor, targets: Tensor, name: str, sigmoid: bool) -> Tensor
 
 
 def choose(name: str | None, card: PRMCard) -> str:
-    """The loss that was asked for, or the one that makes the card's score what the card says. Raises CardError."""
+    """The loss that was asked for, or the one that makes the card's score what the card says. Raises UserError."""
     is_value = card.head == "value" and not card.sigmoid and card.meaning != "log_ratio"
     if is_value and name == "cross_entropy":
-        raise CardError(f"card {card.name!r}: its score has no sigmoid, which cross_entropy needs")
+        raise UserError(f"card {card.name!r}: its score has no sigmoid, which cross_entropy needs")
     if card.meaning == "log_ratio" and name == "mse":
-        raise CardError(f"card {card.name!r}: its score is a log-ratio, which has no bounds: not for mse")
+        raise UserError(f"card {card.name!r}: its score is a log-ratio, which has no bounds: not for mse")
     return name or ("mse" if is_value else "cross_entropy")

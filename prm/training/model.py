@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
 
 from prm.scoring import heads
-from prm.scoring.checkpoint import CheckpointError, tensors
+from prm.scoring.checkpoint import tensors
 from prm.scoring.layout import Layouter
 from prm.training.linear import convolve_linears
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import UserError
 from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard
 
@@ -81,14 +81,14 @@ def load(
     """A base, or an adapter over its base (`base_model`, or the card's), ready to be trained.
 
     With `lora`, a base gets a new adapter; an adapter is trained on in any case. A token classifier's head that the
-    base does not have starts at random, and the returned card says where it will be. Raises BadInput, CardError.
+    base does not have starts at random, and the returned card says where it will be. Raises UserError, UserError.
     """
     adapter = (Path(model_path) / ADAPTER).is_file()
     base = (base_model or card.base_model) if adapter else model_path
     if not base:
-        raise BadInput(f"{model_path} is an adapter: name the model that it belongs to with --base_model")
+        raise UserError(f"{model_path} is an adapter: name the model that it belongs to with --base_model")
     if not adapter and base_model:
-        raise BadInput(f"--base_model is for adapters, and {model_path} is none")
+        raise UserError(f"--base_model is for adapters, and {model_path} is none")
     options = {"dtype": dtype, "attn_implementation": attention, "trust_remote_code": trust_remote_code}
     tokenizer = _tokenizer(model_path if (Path(model_path) / "tokenizer_config.json").is_file() else base, options)
     model, card = _base(base, card, options)
@@ -135,7 +135,7 @@ def save(trainee: Trainee, folder: Path, state: dict[str, Tensor] | None = None,
 
 
 def restore(trainee: Trainee, folder: Path) -> None:
-    """Load the weights that `save` wrote into the model as it is. Raises BadInput."""
+    """Load the weights that `save` wrote into the model as it is. Raises UserError."""
     model = trainee.model
     if is_adapter(model):
         from peft import set_peft_model_state_dict
@@ -150,19 +150,19 @@ def _tokenizer(folder: str, options: dict[str, Any]) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=options["trust_remote_code"])
     except (OSError, ValueError) as error:
-        raise BadInput(f"{folder}: its tokenizer cannot be loaded: {_first_line(error)}") from None
+        raise UserError(f"{folder}: its tokenizer cannot be loaded: {_first_line(error)}") from None
 
 
 def _base(folder: str, card: PRMCard, options: dict[str, Any]) -> tuple[Any, PRMCard]:
     """The model with the card's head, new where the checkpoint has none, and the card of what is trained."""
     if card.head not in ("token_logits", "two_class", "value"):
-        raise cards.CardError(f"card {card.name!r}: models of head {card.head} are not trained here")
+        raise UserError(f"card {card.name!r}: models of head {card.head} are not trained here")
     heads.kind(card)
     try:
         if card.head == "token_logits":
             model, found = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
             if found["missing_keys"]:
-                raise BadInput(f"{folder} is no causal LM: it holds no {min(found['missing_keys'])}")
+                raise UserError(f"{folder} is no causal LM: it holds no {min(found['missing_keys'])}")
             return model, card
         if card.head_weights and _has_head(folder, card):
             model = heads.load(folder, card, **options)
@@ -173,16 +173,16 @@ def _base(folder: str, card: PRMCard, options: dict[str, Any]) -> tuple[Any, PRM
         model = AutoModelForTokenClassification.from_pretrained(folder, num_labels=labels, **options)
         return model, replace(card, head_weights=(), head_affine=(), head_file="")
     except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, (BadInput, cards.CardError)):
+        if isinstance(error, (UserError, UserError)):
             raise
-        raise BadInput(f"{folder} cannot be loaded: {_first_line(error)}") from None
+        raise UserError(f"{folder} cannot be loaded: {_first_line(error)}") from None
 
 
 def _has_head(folder: str, card: PRMCard) -> bool:
     """Whether the checkpoint holds the layers that the card names; a plain LM, to be made a PRM, does not."""
     try:
         return bool(tensors(folder, {f"{name}.weight" for name in card.head_weights}, card.head_file))
-    except CheckpointError:
+    except UserError:
         return False
 
 
@@ -199,25 +199,25 @@ def _with_lora(model: Any, card: PRMCard, lora: Lora) -> Any:
     try:
         return get_peft_model(model, config)
     except ValueError as error:
-        raise BadInput(f"--lora_modules {' '.join(lora.modules)}: {_first_line(error)}") from None
+        raise UserError(f"--lora_modules {' '.join(lora.modules)}: {_first_line(error)}") from None
 
 
 def _adapted(model: Any, folder: str) -> Any:
-    """The base with the adapter in `folder`, to be trained on. Raises BadInput where the two do not match."""
+    """The base with the adapter in `folder`, to be trained on. Raises UserError where the two do not match."""
     from peft import PeftModel
 
     name = model.config.name_or_path
     try:
         adapted = PeftModel.from_pretrained(model, folder, is_trainable=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise BadInput(f"the adapter {folder} does not fit the base model {name}: {_first_line(error)}") from None
+        raise UserError(f"the adapter {folder} does not fit the base model {name}: {_first_line(error)}") from None
     stored = Path(folder) / "adapter_model.safetensors"
     if stored.is_file():
         from peft import get_peft_model_state_dict
 
         own, theirs = set(get_peft_model_state_dict(adapted)), set(load_file(stored))
         if own != theirs:
-            raise BadInput(
+            raise UserError(
                 f"the adapter {folder} does not fit the base model {name}: only one of them has {min(own ^ theirs)}"
             )
     return adapted

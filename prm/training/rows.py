@@ -20,7 +20,7 @@ from prm.benchmarks.prm800k import reader as from_common
 def read_files(paths: Sequence[Path], step_tags: Sequence[str], skips: Skips, limit: int | None = None) -> list[Case]:
     """The solutions of all files, of each at most the first `limit`; `step_tags` are those of OpenR's flat form.
 
-    Raises DataError: unreadable, a bad row, nothing of use.
+    Raises UserError: unreadable, a bad row, nothing of use.
     """
     tags = [tag for tag in dict.fromkeys([*step_tags, STEP_TAG]) if tag]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from prm.training.arguments import check, parser
 from prm.training.command import exit_status, main_process, say
+from reason.common.errors import UserError
 from reason.evaluation import records
-from reason.evaluation.arguments import BadInput
 
 SETTINGS = "training.json"
 BATCH_TOKENS = {"cpu": 1536, "cuda": 16384}
@@ -35,7 +35,7 @@ def main(card: str | None, output_dir: str, description: str, arguments: list[st
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train and save. Raises BadInput, CardError, DataError, TrainingError, RecordError, OSError."""
+    """Train and save. Raises UserError, UserError, UserError, RunError, UserError, OSError."""
     check(args)
 
     import torch
@@ -59,7 +59,7 @@ def train(args: argparse.Namespace) -> None:
     card = card_of(args)
     loss = choose(args.loss, card)
     if args.deepspeed and needs_merging(args, card):
-        raise BadInput("--deepspeed cannot merge an adapter into a model with a head of its own: give --full")
+        raise UserError("--deepspeed cannot merge an adapter into a model with a head of its own: give --full")
     skips = Skips(args.skip_bad_rows)
     tags = [args.step_tag or card.step_tag.strip()]
     cases = read_files(args.train_data_path, tags, skips, args.limit)
@@ -118,7 +118,7 @@ def learn(trainer: Any, args: argparse.Namespace, settings: dict[str, Any], resu
 
 
 def card_of(args: argparse.Namespace) -> Any:
-    """The card of what is trained. Raises CardError."""
+    """The card of what is trained. Raises UserError."""
     from prm.training.targets import OF_OUTCOMES
     from reason.model_cards import card as cards
 
@@ -143,18 +143,18 @@ def settings_of(args: argparse.Namespace, **data: str) -> dict[str, dict[str, An
 
 
 def to_resume(args: argparse.Namespace, settings: dict[str, Any], last_checkpoint: Any) -> str | None:
-    """The checkpoint to go on from, if any. Raises BadInput where the folder holds another training, or none."""
+    """The checkpoint to go on from, if any. Raises UserError where the folder holds another training, or none."""
     folder = args.output_dir
     found = last_checkpoint(str(folder)) if folder.is_dir() else None
     if found and not args.resume:
-        raise BadInput(f"{folder} holds a training already: --resume goes on with it, or give another --output_dir")
+        raise UserError(f"{folder} holds a training already: --resume goes on with it, or give another --output_dir")
     if args.resume and not found:
-        raise BadInput(f"{folder} holds no checkpoint to resume from")
+        raise UserError(f"{folder} holds no checkpoint to resume from")
     if found:
         where = folder / SETTINGS
         difference = records.first_difference(records.read_json(where), settings, FREE, ("arguments", "data"))
         if difference:
-            raise BadInput(f"{where}: {difference}; give the training's own value, or another --output_dir")
+            raise UserError(f"{where}: {difference}; give the training's own value, or another --output_dir")
     return found
 
 
@@ -163,7 +163,7 @@ def training_arguments(args: argparse.Namespace, device: str, tests: bool) -> An
     from transformers import TrainingArguments
 
     if args.deepspeed and find_spec("deepspeed") is None:
-        raise BadInput("--deepspeed needs deepspeed: pip install deepspeed")
+        raise UserError("--deepspeed needs deepspeed: pip install deepspeed")
     every = {"save_strategy": "steps", "save_steps": args.save_steps} if args.save_steps else {"save_strategy": "epoch"}
     if tests:
         every |= {"eval_strategy": every["save_strategy"], "eval_steps": args.save_steps}

@@ -23,10 +23,7 @@ from prm.training.evaluation import Evaluation
 from prm.training.losses import losses
 from prm.training.model import Trainee
 from prm.training.plan import Pass, Plan, Update
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; one line that says why."""
+from reason.common.errors import RunError
 
 
 @dataclass
@@ -77,7 +74,7 @@ class PrmTrainer(Trainer):
             self.tokens += one.tokens
         if not math.isfinite(total.item()):
             place = f"update {self.state.global_step + 1}"
-            raise TrainingError(f"the loss of {place} is {total.item()}: lower --learning_rate")
+            raise RunError(f"the loss of {place} is {total.item()}: lower --learning_rate")
         return total
 
     def losses(self, margins: torch.Tensor, one: Pass) -> torch.Tensor:

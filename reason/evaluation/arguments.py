@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+
+from reason.common.command import Parser, fraction, positive, str2bool
+from reason.common.errors import UserError
 
 SAMPLERS = {"best_of_n", "adaptive_best_of_n"}
 BEAMS = {"beam_search", "dvts", "lookahead"}
@@ -42,24 +44,9 @@ USED_BY = {  # flags that not every method has a use for; --RM of cot: one solut
 }
 
 
-class BadInput(ValueError):
-    """The arguments do not fit together, or do not fit the services; one line that says what to do."""
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """argparse for the project's commands: flags in full, and a mistake is one line and exit status 2."""
-
-    def __init__(self, *args: Any, allow_abbrev: bool = False, **options: Any) -> None:
-        super().__init__(*args, allow_abbrev=allow_abbrev, **options)
-
-    def error(self, message: str) -> NoReturn:
-        """One line instead of the usage."""
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line. Defaults of None are filled from the model's card and the task."""
-    p = OneLineParser(prog="evaluate.py", description="Evaluate a search method over served models.")
+    p = Parser(prog="evaluate.py", description="Evaluate a search method over served models.")
     a = p.add_argument
     a("--LM", required=True, metavar="NAME", help="policy LM, by its name at the controller")
     a("--RM", metavar="NAME", help="reward model at the controller; oracle or oracle:noise=E for tasks with an oracle")
@@ -143,47 +130,22 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def str2bool(text: str) -> bool:
-    """True or False by name, as OpenR's flags take them."""
-    if text not in ("True", "False"):
-        raise argparse.ArgumentTypeError(f"must be True or False, not {text!r}")
-    return text == "True"
-
-
-def positive(text: str) -> int:
-    """An integer of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, not {text!r}")
-    return int(text)
-
-
-def fraction(text: str) -> float:
-    """A number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text!r}")
-    return value
-
-
 def check(args: argparse.Namespace) -> None:
     """Refuse what can be refused without services; name flags that the method has no use for."""
     from reason.guided_search import METHODS
 
     if args.method not in METHODS:
-        raise BadInput(f"no method {args.method!r}; there are: {', '.join(METHODS)}")
+        raise UserError(f"no method {args.method!r}; there are: {', '.join(METHODS)}")
     if not 0 <= args.shard < args.num_shards:
-        raise BadInput(f"--shard must be from 0 to --num_shards - 1 = {args.num_shards - 1}, not {args.shard}")
+        raise UserError(f"--shard must be from 0 to --num_shards - 1 = {args.num_shards - 1}, not {args.shard}")
     if args.RM in ("dummy", "none"):  # OpenR's name for no reward model
         args.RM = None
     if args.RM is None and METHODS[args.method].needs_rm:
-        raise BadInput(f"{args.method} is guided by a reward model: give --RM")
+        raise UserError(f"{args.method} is guided by a reward model: give --RM")
     if args.RM is None and args.rm_card is not None:
-        raise BadInput("--rm_card needs --RM")
+        raise UserError("--rm_card needs --RM")
     if args.budget is not None and args.num_sequence is not None:
-        raise BadInput("--budget and --num_sequence say the same in two ways: give one of them")
+        raise UserError("--budget and --num_sequence say the same in two ways: give one of them")
     usual = vars(parser().parse_args(["--LM", "", "--method", ""]))
     given = [name for name in USED_BY if getattr(args, name) != usual[name]]
     unused = [name for name in given if args.method not in USED_BY[name]]

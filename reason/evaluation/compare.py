@@ -15,7 +15,8 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from reason.evaluation import records, stats
+from reason.common.errors import UserError
+from reason.evaluation import stats
 from reason.evaluation.closing import TOKENS
 from reason.evaluation.runs import Run, gaps, pool, read
 from reason.evaluation.shards import merge
@@ -64,11 +65,11 @@ def _settings(config: dict[str, Any]) -> str:
 def difference(run: Run, vote: str, other: Run, other_vote: str) -> Row | None:
     """Paired difference of two votes over the questions that both answered; None when there is no such question."""
     if run.config["dataset"]["task"] != other.config["dataset"]["task"]:
-        raise records.RecordError(f"{run.name} and {other.name} are of different tasks")
+        raise UserError(f"{run.name} and {other.name} are of different tasks")
     for side, name in ((run, vote), (other, other_vote)):
         if side.results and (name == TOKENS or name not in next(iter(side.results.values()))):
             known = ", ".join(vote for vote in next(iter(side.results.values())) if vote != TOKENS)
-            raise records.RecordError(f"{side.name} has no vote {name!r}; it has: {known}")
+            raise UserError(f"{side.name} has no vote {name!r}; it has: {known}")
     shared = sorted(set(run.results) & set(other.results))
     if not shared:
         return None
@@ -170,7 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
         runs = pool(whole) if args.pool_seeds else whole
         others = sides(runs, args.against)
         rows, paired = [row(run) for run in runs], differences(runs, others)
-    except records.RecordError as error:
+    except UserError as error:
         print(f"compare.py: {error}", file=sys.stderr)
         return 2
     apart = [other for other, _ in others if other is not None and other not in runs]

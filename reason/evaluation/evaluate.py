@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):  # run as a file: the folder of this file is on the path, the repository's root is not
     sys.path[0] = str(ROOT)
 
-from reason.evaluation.arguments import BadInput, check, parser  # noqa: E402
+from reason.common.errors import UserError  # noqa: E402
+from reason.evaluation.arguments import check, parser  # noqa: E402
 
 OWN_OPTIONS = (  # flags that are options of the same name
     "max_tokens_per_question", "max_seconds_per_question", "pb_c_base", "pb_c_init", "prior", "first_play", "back_up",
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """One evaluation from its arguments to its exit status. Raises BadInput and the errors that `main` names."""
+    """One evaluation from its arguments to its exit status. Raises UserError and the errors that `main` names."""
     from envs.base_env import DataOptions, load_task
     from reason.evaluation import records
     from reason.evaluation.closing import averages, closing_lines
@@ -50,7 +51,7 @@ async def run(args: argparse.Namespace) -> int:
     check(args)
     task = load_task(args.task_name)
     if args.is_few_shot and not task.few_shot:
-        raise BadInput(f"task {task.name!r} has no worked examples: leave out --is_few_shot")
+        raise UserError(f"task {task.name!r} has no worked examples: leave out --is_few_shot")
     selected = task.problems(DataOptions(args.split, args.data_path, args.limit, args.shuffle_seed, args.level))
     problems = part(selected, args.num_shards, args.shard)
     async with Services(args.controller_addr, args.request_timeout) as services:
@@ -114,7 +115,7 @@ def check_card(model: LanguageModel | RewardModel, name: str, kind: str, wanted:
         here["chat_template"] = served["chat_template"]
     for field in here:
         if here[field] != served[field]:
-            raise BadInput(
+            raise UserError(
                 f"{name!r} is served with card {served['name']!r}, which differs from {wanted!r} in field {field!r}: "
                 f"serve it with --card {wanted}, or ask for its own card"
             )
@@ -134,7 +135,7 @@ def search_options(args: argparse.Namespace, task: Task, lm: LanguageModel) -> S
     if steps is None and (args.data_path is None or args.level is not None):
         steps = task.steps_per_solution.get(args.level or "")
     if args.budget is not None and steps is None and not greedy:
-        raise BadInput("--budget counts in steps of solutions: give --steps_per_solution, their mean number")
+        raise UserError("--budget counts in steps of solutions: give --steps_per_solution, their mean number")
     try:
         return SearchOptions(
             num_sequence=1 if greedy else args.num_sequence,
@@ -152,7 +153,7 @@ def search_options(args: argparse.Namespace, task: Task, lm: LanguageModel) -> S
             **{name: getattr(args, name) for name in OWN_OPTIONS},
         )
     except ValueError as error:
-        raise BadInput(str(error)) from None
+        raise UserError(str(error)) from None
 
 
 def check_prompt(lm: LanguageModel, task: Task, problem: Problem, options: SearchOptions) -> None:
@@ -162,22 +163,19 @@ def check_prompt(lm: LanguageModel, task: Task, problem: Problem, options: Searc
     try:
         render(lm.card, task.prompt(problem), task.few_shot if options.few_shot else ())
     except ValueError as error:
-        raise BadInput(str(error)) from None
+        raise UserError(str(error)) from None
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     args = parser().parse_args(arguments)
 
-    from envs.base_env import TaskError
-    from reason.evaluation.records import RecordError
     from reason.inference.base import ServiceError
-    from reason.model_cards.card import CardError
 
     allow_many_requests()
     try:
         return asyncio.run(run(args))
-    except (BadInput, TaskError, RecordError, ServiceError, CardError) as error:
+    except (UserError, ServiceError) as error:
         print(f"evaluate.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -13,6 +13,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from reason.common.errors import UserError
+
 CONFIG, RECORDS, AVERAGES = "config.json", "record.jsonl", "avg_result.json"
 # arguments that may differ on resume
 FREE = {"num_worker", "local", "controller_addr", "request_timeout", "save_dir", "resume_dir", "allow_errors"}
@@ -20,10 +22,6 @@ FREE = {"num_worker", "local", "controller_addr", "request_timeout", "save_dir",
 PARTS = ("arguments", "method_config", "gen_config", "dataset", "cards")  # of config.json, that make a run what it is
 
 Record = dict[str, Any]
-
-
-class RecordError(ValueError):
-    """A run folder cannot be used; the message says which and why."""
 
 
 class Finished(NamedTuple):
@@ -57,7 +55,7 @@ class RunFolder:
             self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
             self._file.flush()
         except OSError as error:
-            raise RecordError(f"{self.path / RECORDS}: cannot be written: {error.strerror}") from None
+            raise UserError(f"{self.path / RECORDS}: cannot be written: {error.strerror}") from None
         self.finished.append(summary(record))
 
     def write_averages(self, averages: Record) -> None:
@@ -87,16 +85,16 @@ def create(save_dir: Path, task: str, method: str, config: Record) -> RunFolder:
         write_json(path / CONFIG, config)
         return RunFolder(path, [], locked(path))
     except OSError as error:
-        raise RecordError(f"--save_dir {save_dir}: {error.strerror}: {error.filename}") from None
+        raise UserError(f"--save_dir {save_dir}: {error.strerror}: {error.filename}") from None
 
 
 def resume(path: Path, config: Record) -> RunFolder:
     """Open an older run's folder; refuses another configuration, and a folder that another process writes."""
     if not (path / CONFIG).is_file():
-        raise RecordError(f"--resume_dir {path}: not a run folder, it has no {CONFIG}")
+        raise UserError(f"--resume_dir {path}: not a run folder, it has no {CONFIG}")
     difference = first_difference(read_config(path), config)
     if difference:
-        raise RecordError(f"--resume_dir {path}: {difference}; give the run's own value, or start a new run")
+        raise UserError(f"--resume_dir {path}: {difference}; give the run's own value, or start a new run")
     lock = locked(path)
     records = [record for record in read_records(path) if record["error"] is None]
     kept = path / "record.tmp"
@@ -117,20 +115,20 @@ def read_records(path: Path) -> list[Record]:
     try:
         data = where.read_bytes()
     except OSError as error:
-        raise RecordError(f"{where}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{where}: cannot be read: {error.strerror}") from None
     records = []
     for number, line in enumerate(data.split(b"\n")[:-1], 1):
         try:
             record = json.loads(line)
             summary(record)
         except (ValueError, KeyError, TypeError):
-            raise RecordError(f"{where}, line {number}: not a record of this project") from None
+            raise UserError(f"{where}, line {number}: not a record of this project") from None
         records.append(record)
     return records
 
 
 def read_averages(path: Path) -> Record:
-    """The element of avg_result.json; raises RecordError when the run has not ended."""
+    """The element of avg_result.json; raises UserError when the run has not ended."""
     return read_json(path / AVERAGES)[0]
 
 
@@ -141,7 +139,7 @@ def locked(path: Path) -> TextIO:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
-        raise RecordError(f"{path}: another process is writing this run") from None
+        raise UserError(f"{path}: another process is writing this run") from None
     return file
 
 
@@ -174,10 +172,10 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file. Raises RecordError."""
+    """A JSON file. Raises UserError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise RecordError(f"{path}: not valid JSON: {error}") from None
+        raise UserError(f"{path}: not valid JSON: {error}") from None

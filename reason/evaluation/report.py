@@ -16,8 +16,9 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from reason.evaluation import records, stats
-from reason.evaluation.arguments import OneLineParser, positive
+from reason.common.command import Parser, positive
+from reason.common.errors import UserError
+from reason.evaluation import stats
 from reason.evaluation.compare import layout
 from reason.evaluation.runs import Run, budget_of, choices, gaps, pool, read
 from reason.evaluation.shards import merge
@@ -133,11 +134,11 @@ def cells_of(row: Row) -> list[str]:
 
 
 def report(folders: list[Path], out: Path, budgets: list[int] | None) -> None:
-    """Read, print, write and draw. Raises RecordError, and OSError when `out` cannot be written."""
+    """Read, print, write and draw. Raises UserError, and OSError when `out` cannot be written."""
     runs = merge([read(folder) for folder in folders])
     tasks = {run.config["dataset"]["task"]: run.name for run in reversed(runs)}
     if len(tasks) > 1:
-        raise records.RecordError(f"{' and '.join(tasks.values())} are of different tasks: report one task at a time")
+        raise UserError(f"{' and '.join(tasks.values())} are of different tasks: report one task at a time")
     rows = rows_of(pool(with_subsampled(runs, budgets)))
     notes = notes_of(runs, rows)
     cells = [list(COLUMNS), *map(cells_of, rows)]
@@ -154,9 +155,7 @@ def report(folders: list[Path], out: Path, budgets: list[int] | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = OneLineParser(
-        prog="report.py", description="Accuracy against budget, tokens and seconds, as a table and as curves."
-    )
+    p = Parser(prog="report.py", description="Accuracy against budget, tokens and seconds, as a table and as curves.")
     p.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="folders of one task; all shards of a run")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="for table.md, table.json and the curves")
     p.add_argument(
@@ -166,7 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = p.parse_args(arguments)
     try:
         report(args.runs, args.out, args.budgets)
-    except records.RecordError as error:
+    except UserError as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:

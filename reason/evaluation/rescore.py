@@ -15,8 +15,8 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from envs.base_env import Problem, Task, load_task
+from reason.common.errors import UserError
 from reason.evaluation import records
-from reason.evaluation.arguments import BadInput
 from reason.evaluation.closing import averages, closing_lines
 from reason.evaluation.evaluator import Setup, error_of, judge_solutions
 from reason.evaluation.runs import gaps
@@ -66,12 +66,12 @@ async def rescore(
     """Write a new run folder below `save_dir`, the run as if scored by `rm`, called `name`; returns it.
 
     A question of which `rm` cannot score a solution has with `skip` the error in its record, as in any run. Raises
-    BadInput, RecordError, TaskError; ServiceError, and then nothing is written, when no worker answers, and without
+    UserError, UserError, UserError; ServiceError, and then nothing is written, when no worker answers, and without
     `skip` for such a question, with the record's line.
     """
     config = records.read_config(run)
     if config["method"] != "best_of_n":
-        raise BadInput(f"{run} is a run of {config['method']}; only the samples of best_of_n serve any scorer")
+        raise UserError(f"{run} is a run of {config['method']}; only the samples of best_of_n serve any scorer")
     rows, task = records.read_records(run), load_task(config["dataset"]["task"])
     for gap in gaps(str(run), config, len(rows), sum(row["error"] is not None for row in rows)):
         print(f"rescore.py: {gap}", file=sys.stderr)
@@ -127,7 +127,6 @@ async def run(args: argparse.Namespace) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    from envs.base_env import TaskError
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of a finished best_of_n run")
@@ -137,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--skip_bad_rows", action="store_true", help="questions that cannot be scored become errors")
     try:
         asyncio.run(run(parser.parse_args(arguments)))
-    except (BadInput, TaskError, records.RecordError, ServiceError) as error:
+    except (UserError, ServiceError) as error:
         print(f"rescore.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0

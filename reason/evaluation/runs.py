@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reason.common.errors import UserError
 from reason.evaluation import records, stats
 from reason.inference.ledger import Ledger
 
@@ -30,11 +31,11 @@ class Run:
 
 
 def read(path: Path) -> Run:
-    """Read a run folder, whether the run has ended or not. Raises RecordError."""
+    """Read a run folder, whether the run has ended or not. Raises UserError."""
     config = records.read_config(path)
     lacking = [key for key in NEEDED if not isinstance(config, dict) or key not in config]
     if lacking:
-        raise records.RecordError(f"{path / records.CONFIG}: has no {lacking[0]!r}, so it is not of evaluate.py")
+        raise UserError(f"{path / records.CONFIG}: has no {lacking[0]!r}, so it is not of evaluate.py")
     rows, ledger = records.read_records(path), Ledger()
     for row in rows:
         ledger.add(Ledger(**row["ledger"]))
@@ -71,7 +72,7 @@ def budget_of(config: dict[str, Any]) -> int | None:
 def pool(runs: list[Run]) -> list[Run]:
     """Put runs together that differ in their seed alone: per question the mean over the seeds that answered it.
 
-    Raises RecordError when the same run, seed and all, is there twice.
+    Raises UserError when the same run, seed and all, is there twice.
     """
     groups: dict[str, dict[int | None, Run]] = {}
     for run in runs:
@@ -80,7 +81,7 @@ def pool(runs: list[Run]) -> list[Run]:
         config["arguments"] = choices(run.config)
         group, seed = groups.setdefault(json.dumps(config, sort_keys=True), {}), run.config["gen_config"].get("seed")
         if seed in group:
-            raise records.RecordError(f"{group[seed].name} and {run.name} are the same run with seed {seed}: give one")
+            raise UserError(f"{group[seed].name} and {run.name} are the same run with seed {seed}: give one")
         group[seed] = run
     return [join(list(group.values()), "seed") for group in groups.values()]
 

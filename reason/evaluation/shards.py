@@ -6,23 +6,23 @@ import json
 from collections.abc import Sequence
 
 from envs.base_env import Problem
-from reason.evaluation.arguments import BadInput
-from reason.evaluation.records import FREE, RecordError, first_difference
+from reason.common.errors import UserError
+from reason.evaluation.records import FREE, first_difference
 from reason.evaluation.runs import Run, join
 
 
 def part(problems: Sequence[Problem], num_shards: int, shard: int) -> list[Problem]:
-    """The problems of one shard: those at the indices i with i % num_shards == shard. Raises BadInput for none."""
+    """The problems of one shard: those at the indices i with i % num_shards == shard. Raises UserError for none."""
     mine = list(problems[shard::num_shards])
     if not mine:
-        raise BadInput(f"--shard {shard} of {num_shards} has no problem, only {len(problems)} are selected")
+        raise UserError(f"--shard {shard} of {num_shards} has no problem, only {len(problems)} are selected")
     return mine
 
 
 def merge(runs: list[Run]) -> list[Run]:
     """Put the shards of a run together; other runs stay as they are, and so does the order.
 
-    Raises RecordError, in one line, when a shard is missing, is there twice, or differs in another argument.
+    Raises UserError, in one line, when a shard is missing, is there twice, or differs in another argument.
     """
     groups: dict[str, list[Run]] = {}
     for number, run in enumerate(runs):
@@ -48,12 +48,12 @@ def _key(run: Run) -> str:
 
 
 def _check(group: list[Run], runs: list[Run]) -> None:
-    """Raise RecordError unless the group is a whole run."""
+    """Raise UserError unless the group is a whole run."""
     first, wanted = group[0], _shards(group[0])
     known: dict[int, Run] = {}
     for run in group:
         if _shard(run) in known:
-            raise RecordError(f"{known[_shard(run)].name} and {run.name} are both shard {_shard(run)} of {wanted}")
+            raise UserError(f"{known[_shard(run)].name} and {run.name} are both shard {_shard(run)} of {wanted}")
         known[_shard(run)] = run
     missing = sorted(set(range(wanted)) - set(known))
     if missing:
@@ -64,10 +64,10 @@ def _check(group: list[Run], runs: list[Run]) -> None:
             if (difference := first_difference(first.config, other.config, FREE | {"shard"}))
         ]
         numbers = ", ".join(map(str, missing))
-        raise RecordError(f"{first.name}: shard {numbers} of {wanted} is missing{(differences or [''])[0]}")
+        raise UserError(f"{first.name}: shard {numbers} of {wanted} is missing{(differences or [''])[0]}")
     seen: dict[str, Run] = {}
     for run in group:
         for identifier in run.results:
             other = seen.setdefault(identifier, run)
             if other is not run:
-                raise RecordError(f"{other.name} and {run.name} overlap: both hold question {identifier}")
+                raise UserError(f"{other.name} and {run.name} overlap: both hold question {identifier}")

@@ -14,6 +14,7 @@ from dataclasses import replace
 from math import ceil, comb
 
 from envs.base_env import Grader, load_task
+from reason.common.errors import UserError
 from reason.evaluation import records, stats
 from reason.evaluation.runs import Run, budget_of
 from reason.inference.ledger import Ledger
@@ -23,7 +24,7 @@ SUBSETS = 64  # of a question and budget, at least
 
 
 def subsample(run: Run, budgets: Sequence[int], seed: int = 0) -> list[Run]:
-    """The best-of-N run at each of the smaller `budgets`. Raises RecordError when its records do not allow it.
+    """The best-of-N run at each of the smaller `budgets`. Raises UserError when its records do not allow it.
 
     Results are means over seeded subsets, LM tokens the subset's share, which is their mean over all subsets. PRM
     tokens and seconds are the same share of what was measured; config's method_config holds `subsampled_from`.
@@ -56,10 +57,10 @@ async def _results(run: Run, budgets: Sequence[int], seed: int) -> dict[str, dic
             for record in records.read_records(folder):
                 if record["error"] is None:
                     if len(record["output"]) < max(budgets):
-                        raise records.RecordError(f"{folder}: question {record['id']} has too few solutions")
+                        raise UserError(f"{folder}: question {record['id']} has too few solutions")
                     found[record["id"]] = await _question(record, budgets, how, grader, seed)
     except (KeyError, TypeError) as error:
-        raise records.RecordError(f"{run.name}: a record's output cannot be voted over again: {error!r}") from None
+        raise UserError(f"{run.name}: a record's output cannot be voted over again: {error!r}") from None
     finally:
         await grader.close()
     return found

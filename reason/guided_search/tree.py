@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from envs.base_env import Grader, Problem, Task
+from reason.common.seeds import draw_seed
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution, split_steps
 from reason.inference.base import LanguageModel, ModelError, RewardModel, Sample, Sampling
 from reason.inference.ledger import Ledger
 from reason.inference.prompting import render
-from reason.inference.seeds import draw_seed
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from envs.base_env import Problem
+from reason.common.errors import UserError
 from reason.inference.ledger import Ledger
 from reason.model_cards.card import LMCard, PRMCard
 
@@ -22,7 +23,7 @@ class Unavailable(ModelError):
     """No worker answered, though asked several times; another time the same request may succeed."""
 
 
-class ServiceError(RuntimeError):
+class ServiceError(UserError):
     """The services are not as the run needs them (controller away, model unknown, other card): the run cannot start."""
 
 

@@ -24,6 +24,7 @@ from tenacity import (
 )
 
 from envs.base_env import Problem
+from reason.common.errors import UserError
 from reason.inference import judge
 from reason.inference.base import ModelError, Sample, Sampling, ServiceError, Unavailable
 from reason.inference.judge import JudgeRM
@@ -119,7 +120,7 @@ class Services:
                 card = cards.from_dict(details["card"], f"the worker of {name}")
             else:  # one of OpenR's workers
                 card = cards.find(name, kind, flag="")
-        except cards.CardError as error:
+        except UserError as error:
             raise ServiceError(str(error)) from None
         if card.kind != kind:
             wanted = {"lm": "a policy LM (--LM)", "prm": "a reward model (--RM)"}[kind]

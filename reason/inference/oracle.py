@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 
 from envs.base_env import Problem, Task
+from reason.common.seeds import draw_seed
 from reason.inference.base import ServiceError
 from reason.inference.ledger import Ledger
-from reason.inference.seeds import draw_seed
 from reason.model_cards.card import PRMCard
 
 

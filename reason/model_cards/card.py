@@ -13,13 +13,11 @@ from typing import Any
 
 import yaml
 
+from reason.common.errors import UserError
+
 FOLDER = Path(__file__).parent
 OWN = "model_card.yaml"  # in a model's folder
 KINDS = {"lm": "a language model", "prm": "a reward model"}
-
-
-class CardError(ValueError):
-    """A card is missing or malformed; the message names the file and the field."""
 
 
 @dataclass(frozen=True)
@@ -107,37 +105,37 @@ MEANINGS = ("correctness", "value", "advantage", "log_ratio")
 
 
 def from_dict(data: dict[str, Any], where: str) -> Card:
-    """Build and check a card; raises CardError that names `where` and the field."""
+    """Build and check a card; raises UserError that names `where` and the field."""
     if not isinstance(data, dict):
-        raise CardError(f"{where}: a card is a mapping of fields")
+        raise UserError(f"{where}: a card is a mapping of fields")
     kind = data.get("kind", "lm")
     if kind not in ("lm", "prm"):
-        raise CardError(f"{where}: kind must be lm or prm, not {kind!r}")
+        raise UserError(f"{where}: kind must be lm or prm, not {kind!r}")
     cls = LMCard if kind == "lm" else PRMCard
     names = {f.name for f in fields(cls)}
     unknown = sorted(set(data) - names)
     if unknown:
-        raise CardError(f"{where}: unknown field {unknown[0]!r}; a {kind} card has {', '.join(sorted(names))}")
+        raise UserError(f"{where}: unknown field {unknown[0]!r}; a {kind} card has {', '.join(sorted(names))}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     if isinstance(values.get("self_test"), dict):
         test = values["self_test"]
         try:
             values["self_test"] = SelfTest(test["question"], tuple(test["good"]), tuple(test["bad"]))
         except KeyError as error:
-            raise CardError(f"{where}: self_test lacks {error}") from None
+            raise UserError(f"{where}: self_test lacks {error}") from None
     if isinstance(values.get("rationale"), dict):
         try:
             values["rationale"] = Rationale(**values["rationale"])
         except TypeError as error:
-            raise CardError(f"{where}: rationale: {error}") from None
+            raise UserError(f"{where}: rationale: {error}") from None
     try:
         card = cls(**values)
     except TypeError as error:
-        raise CardError(f"{where}: {error}") from None
+        raise UserError(f"{where}: {error}") from None
     if isinstance(card, LMCard) and not card.step_separator:
-        raise CardError(f"{where}: step_separator is empty")
+        raise UserError(f"{where}: step_separator is empty")
     if isinstance(card, PRMCard) and card.meaning not in MEANINGS:
-        raise CardError(f"{where}: meaning must be one of {', '.join(MEANINGS)}, not {card.meaning!r}")
+        raise UserError(f"{where}: meaning must be one of {', '.join(MEANINGS)}, not {card.meaning!r}")
     if isinstance(card, PRMCard) and card.head == "generative":
         _check_judge(card, where)
     return card
@@ -145,15 +143,15 @@ def from_dict(data: dict[str, Any], where: str) -> Card:
 
 def _check_judge(card: PRMCard, where: str) -> None:
     if not card.good or not card.bad or card.good == card.bad:
-        raise CardError(f"{where}: a generative judge needs good and bad, the two tokens of its verdict")
+        raise UserError(f"{where}: a generative judge needs good and bad, the two tokens of its verdict")
     rationale = card.rationale
     if rationale is None:
         return
     if not isinstance(rationale, Rationale) or not isinstance(rationale.end, str) or not rationale.end:
-        raise CardError(f"{where}: rationale must hold end, the text before the verdict")
+        raise UserError(f"{where}: rationale must hold end, the text before the verdict")
     for name in ("samples", "max_tokens"):
         if type(getattr(rationale, name)) is not int or getattr(rationale, name) < 1:
-            raise CardError(f"{where}: rationale.{name} must be a whole number of at least 1")
+            raise UserError(f"{where}: rationale.{name} must be a whole number of at least 1")
 
 
 def fits(card: Card, kind: str) -> bool:
@@ -171,7 +169,7 @@ def load(path: Path) -> Card:
     try:
         return from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
     except (OSError, yaml.YAMLError) as error:
-        raise CardError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {error}") from None
 
 
 def save(card: Card, folder: Path) -> None:
@@ -190,7 +188,7 @@ def _listed(value: Any) -> Any:
 
 
 def find(model_path: str, kind: str, card: str | None = None, flag: str = "--card") -> Card:
-    """The card of a model by the order above; raises CardError that lists the cards there are.
+    """The card of a model by the order above; raises UserError that lists the cards there are.
 
     `flag` is what a user names a card with; empty: there is none.
     """
@@ -201,18 +199,18 @@ def find(model_path: str, kind: str, card: str | None = None, flag: str = "--car
     elif card is not None:
         named = Path(card) if card.endswith((".yaml", ".yml")) else FOLDER / f"{card}.yaml"
         if not named.is_file():
-            raise CardError(f"no card {card!r}; there are: {', '.join(f.stem for f in files)}")
+            raise UserError(f"no card {card!r}; there are: {', '.join(f.stem for f in files)}")
         found = load(named)
     else:
         wanted = {model_path.rstrip("/"), Path(model_path).name}
         matches = [c for c in map(load, files) if wanted & set(c.models)]
         if not matches:
-            raise CardError(_not_listed(model_path, flag, [f.stem for f in files]))
+            raise UserError(_not_listed(model_path, flag, [f.stem for f in files]))
         found = next((c for c in matches if fits(c, kind)), matches[0])
     if not fits(found, kind):
         model = f"{model_path}: " if model_path else ""
         refusal = f"card {found.name!r} is of {KINDS[found.kind]} (kind {found.kind}), it cannot be {KINDS[kind]}"
-        raise CardError(model + refusal + (f"; {flag} names another card" if flag and card is None else ""))
+        raise UserError(model + refusal + (f"; {flag} names another card" if flag and card is None else ""))
     return found
 
 

@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
 from envs import jsonl  # noqa: E402
-from envs.base_env import TaskError  # noqa: E402
 from envs.grading.extract import extract, extract_gold  # noqa: E402
 from envs.grading.math_grader import without_pool  # noqa: E402
 from envs.grading.pool import GradingPool, PoolError  # noqa: E402
+from reason.common.errors import UserError  # noqa: E402
 
 MATH_VERIFY = (str(Path(__file__).with_name("math_verify_worker.py")),)
 MATH_VERIFY_LIMIT = 30.0  # it bounds itself at 5 s a call
@@ -47,7 +47,7 @@ def main() -> int:
     try:
         pairs = read_pairs(args.pairs)
         rows = measure(pairs[:: max(1, len(pairs) // QUICK)] if args.quick else pairs)
-    except (TaskError, PoolError) as error:
+    except (UserError, PoolError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -72,7 +72,7 @@ def read_pairs(path: Path | None) -> list[Row]:
         ]
     rows = [dict(row) for _, row in jsonl.rows(path) if row.get("kind") == "equiv" and not row.get("disputed")]
     if not rows or any(not isinstance(row.get("expected"), bool) for row in rows):
-        raise TaskError(f"{path}: rows of kind equiv with gold, pred and a boolean expected are needed")
+        raise UserError(f"{path}: rows of kind equiv with gold, pred and a boolean expected are needed")
     return rows
 
 

@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
 from envs import jsonl  # noqa: E402
-from envs.base_env import TaskError  # noqa: E402
 from envs.grading.math_grader import without_pool  # noqa: E402
 from envs.grading.pool import GradingPool, PoolError  # noqa: E402
+from reason.common.errors import UserError  # noqa: E402
 
 SLACK = 0.5  # seconds above the limit that an answer may take
 IN_FLIGHT = 4
@@ -175,7 +175,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         row = fuzz(read_golds(args.golds), 1000 if args.quick else args.count, args.seed)
-    except (TaskError, PoolError) as error:
+    except (UserError, PoolError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for name, value in row.items():

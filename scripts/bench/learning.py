@@ -35,8 +35,13 @@ ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
+from reason.common.command import (  # noqa: E402
+    Parser,
+    fraction,
+    positive,
+)
+from reason.common.errors import UserError  # noqa: E402
 from reason.evaluation import records  # noqa: E402
-from reason.evaluation.arguments import BadInput, OneLineParser, fraction, positive  # noqa: E402
 from scripts.bench.learning_table import Run, read_run, row_of, table, with_prm  # noqa: E402
 
 MODELS = ROOT / "reason" / "llm_service" / "models"
@@ -74,7 +79,7 @@ class Job:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     names = [*KINDS, *BASELINES]
-    p = OneLineParser(prog="learning.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="learning.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a = p.add_argument_group("runs").add_argument
     a("--out", type=Path, required=True, metavar="DIR", help="for the runs; repeat the command to go on")
     a("--kinds", nargs="+", choices=names, default=names, metavar="NAME", help=f"default: {' '.join(names)}")
@@ -104,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def state_settings(args: argparse.Namespace) -> None:
-    """Note what all runs of the folder share; raises BadInput where those in it are of other settings."""
+    """Note what all runs of the folder share; raises UserError where those in it are of other settings."""
     mine, path = {name: getattr(args, name) for name in STATED}, args.out / SETTINGS
     args.out.mkdir(parents=True, exist_ok=True)
     if not path.is_file():
@@ -113,7 +118,7 @@ def state_settings(args: argparse.Namespace) -> None:
     name = next((name for name in STATED if stated.get(name) != mine[name]), None)
     if name is not None:
         was = stated.get(name)
-        raise BadInput(f"the runs in {args.out} are of --{name} {was}, not {mine[name]}: give another --out")
+        raise UserError(f"the runs in {args.out} are of --{name} {was}, not {mine[name]}: give another --out")
 
 
 def run_folder(folder: Path) -> Path:
@@ -202,7 +207,7 @@ def results(args: argparse.Namespace, kinds: Sequence[str]) -> dict[str, list[Ru
 
 
 def bench(args: argparse.Namespace) -> None:
-    """Train, judge, tell. Raises BadInput, Failed, RecordError."""
+    """Train, judge, tell. Raises UserError, Failed, UserError."""
     state_settings(args)
     threads = args.threads or max(1, (os.cpu_count() or 1) // args.parallel)
     rl = [kind for kind in KINDS if kind in args.kinds]
@@ -247,10 +252,10 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         bench(args)
-    except BadInput as error:
+    except UserError as error:
         print(f"learning.py: {error}", file=sys.stderr)
         return 2
-    except (Failed, records.RecordError) as error:
+    except Failed as error:
         print(f"learning.py: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

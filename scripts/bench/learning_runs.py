@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reason.common.command import Parser, positive
 from reason.evaluation import records
-from reason.evaluation.arguments import OneLineParser, positive
 
 if TYPE_CHECKING:
     from envs.base_env import Problem, Task
@@ -38,9 +38,7 @@ OTHER_DEMONSTRATIONS = 100  # added to the seed: the policy was made of seed 0
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = OneLineParser(
-        prog="learning_runs.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = Parser(prog="learning_runs.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = p.add_subparsers(dest="kind", required=True)
     for name in ("supervised", "rejection"):
         a = kinds.add_parser(name).add_argument

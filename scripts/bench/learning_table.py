@@ -58,7 +58,7 @@ class Run:
 
 
 def read_run(folder: Path, test: Path) -> Run:
-    """A finished run; one that was killed early and went on may have told of an update twice. Raises RecordError."""
+    """A finished run; one that was killed early and went on may have told of an update twice. Raises UserError."""
     rows = {row["update"]: row for row in log.read(folder / "log.jsonl")}
     return Run([rows[update] for update in sorted(rows)], records.read_json(test) if test.is_file() else {})
 

@@ -35,6 +35,7 @@ import torch  # noqa: E402
 from prm.scoring.batcher import Batcher  # noqa: E402
 from prm.scoring.layout import LayoutError  # noqa: E402
 from prm.scoring.scorer import ScoreError, Scorer  # noqa: E402
+from reason.common.errors import UserError  # noqa: E402
 from reason.llm_service.workers.freed_memory import keep_freed_memory  # noqa: E402
 from reason.llm_service.workers.packed_linear import pack_linears  # noqa: E402
 from reason.model_cards import card as cards  # noqa: E402
@@ -68,7 +69,7 @@ def main() -> int:
         scorer = Scorer.load(args.model, cards.find(args.model, "prm", args.card), args.device, args.batch_tokens)
         pack_linears(scorer.model.base_model)  # as the worker does
         rows = measure_all(scorer, args)
-    except (cards.CardError, LayoutError, ScoreError, OSError, ValueError) as error:
+    except (UserError, LayoutError, ScoreError, OSError, ValueError) as error:
         print(f"prm_scoring.py: {error}", file=sys.stderr)
         return 2
     if args.json:

@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
 from envs.base_env import DataOptions, load_task  # noqa: E402
+from reason.common.errors import UserError  # noqa: E402
 from reason.evaluation import records  # noqa: E402
 from reason.inference.base import ServiceError  # noqa: E402
 from scripts.bench.search_efficiency import services  # noqa: E402
@@ -75,7 +76,7 @@ def main() -> int:
         else:
             with services(args) as args.controller_addr:
                 rows = measure(args)
-    except (ServiceError, records.RecordError) as error:
+    except (ServiceError, UserError) as error:
         print(f"scaling.py: {error}", file=sys.stderr)
         return 2
     if args.json:

@@ -48,6 +48,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
 from envs.base_env import Problem, load_task  # noqa: E402
+from reason.common.errors import UserError  # noqa: E402
 from reason.evaluation import records  # noqa: E402
 from reason.guided_search.solution import split_steps  # noqa: E402
 from reason.inference.base import ModelError, ServiceError  # noqa: E402
@@ -100,7 +101,7 @@ def main() -> int:
             lm_args = " ".join([*apart, os.environ.get("LM_ARGS", "")])
             with services(args, ENGINE=args.engine, LM_ARGS=lm_args) as args.controller_addr:
                 rows = measure_all(args)
-    except (ServiceError, ModelError, records.RecordError) as error:
+    except (ServiceError, ModelError, UserError) as error:
         print(f"search_efficiency.py: {error}", file=sys.stderr)
         return 2
     if args.json:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from envs.base_env import Problem, TaskError, Verdict, load_task
+from envs.base_env import Problem, Verdict, load_task
 from envs.mdp import Draws, ReasoningEnv
+from reason.common.errors import UserError
 
 TASK = load_task("arithmetic")
 PROBLEMS = [Problem(f"p{i}", f"{i} + 20 + 30", str(i + 50)) for i in range(10, 17)]
@@ -26,7 +27,7 @@ def test_draws_are_shuffled_epochs_and_a_function_of_seed_and_index() -> None:
     assert [draws.at(i) for i in range(21)] == whole == draws.take(0, 5) + draws.take(5, 16)
     assert whole[:7] != whole[7:14]
     assert Draws(PROBLEMS, 4).take(0, 21) != whole
-    with pytest.raises(TaskError, match="no problems"):
+    with pytest.raises(UserError, match="no problems"):
         Draws([], 0)
 
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from prm.training.arguments import number
-from reason.evaluation.arguments import BadInput, OneLineParser, fraction, positive
+from reason.common.command import Parser, fraction, positive
+from reason.common.errors import UserError
 
 ALGORITHMS = ("APPO", "TPPO", "GRPO", "RLOO")
 GROUPED = {"GRPO", "RLOO"}
@@ -18,7 +19,7 @@ CRITIC_ONLY = ("critic", "critic_lr", "gamma", "gae_lambda", "token_lambda", "va
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Defaults of None are filled by the algorithm, the task or the device."""
-    p = OneLineParser(prog="train_llm.py", description="Reinforcement learning of a policy LM.")
+    p = Parser(prog="train_llm.py", description="Reinforcement learning of a policy LM.")
     g = p.add_argument_group("models").add_argument
     g("--model_name_or_path", required=True, metavar="PATH", help="the policy to start from, and the KL's reference")
     g("--lm_card", metavar="NAME", help="its card, where its folder or name does not tell")
@@ -127,39 +128,41 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(args: argparse.Namespace, processes: int = 1) -> None:
-    """Refuse what does not fit together or does not divide; fill in what follows from the rest. Raises BadInput."""
+    """Refuse what does not fit together or does not divide; fill in what follows from the rest. Raises UserError."""
     grouped = args.algorithm_name in GROUPED
     if grouped and args.group_size < 2:
-        raise BadInput(f"{args.algorithm_name} compares the solutions of a question: --group_size must be at least 2")
+        raise UserError(f"{args.algorithm_name} compares the solutions of a question: --group_size must be at least 2")
     solutions = args.questions * args.group_size
     if solutions % args.num_mini_batch:
-        raise BadInput(
+        raise UserError(
             f"--questions {args.questions} x --group_size {args.group_size} = {solutions} solutions do not divide into "
             f"--num_mini_batch {args.num_mini_batch}"
         )
     if args.questions % processes:
-        raise BadInput(f"--questions {args.questions} do not divide into {processes} processes")
+        raise UserError(f"--questions {args.questions} do not divide into {processes} processes")
     if args.shard and processes == 1:
-        raise BadInput("--shard shares the model out to several processes: start them with torchrun --nproc_per_node=N")
+        raise UserError(
+            "--shard shares the model out to several processes: start them with torchrun --nproc_per_node=N"
+        )
     if args.shard and args.quantize:
-        raise BadInput("--quantize nf4 keeps weights of 4 bits, which cannot be cut up: leave out --shard")
+        raise UserError("--quantize nf4 keeps weights of 4 bits, which cannot be cut up: leave out --shard")
     if args.temperature <= 0:
-        raise BadInput("--temperature must be above 0: greedy solutions of a question are all the same")
+        raise UserError("--temperature must be above 0: greedy solutions of a question are all the same")
     if not 0 < args.top_p <= 1:
-        raise BadInput(f"--top_p must be above 0 and at most 1, not {args.top_p:g}")
+        raise UserError(f"--top_p must be above 0 and at most 1, not {args.top_p:g}")
     for name in ("lr", "max_grad_norm", "huber_delta"):
         if getattr(args, name) <= 0:
-            raise BadInput(f"--{name} must be above 0, not {getattr(args, name):g}")
+            raise UserError(f"--{name} must be above 0, not {getattr(args, name):g}")
     if args.process_weight is None:
         args.process_weight = float(args.prm_name_or_path is not None)
     if args.process_weight and args.prm_name_or_path is None:
-        raise BadInput("--process_weight needs a PRM: give --prm_name_or_path")
+        raise UserError("--process_weight needs a PRM: give --prm_name_or_path")
     _check_algorithm(args, grouped)
     _check_kl(args)
     _check_rollouts(args)
     if args.quantize:
         if not args.lora_r:
-            raise BadInput("--quantize nf4 is for the base of an adapter, 4-bit weights cannot learn: give --lora_r")
+            raise UserError("--quantize nf4 is for the base of an adapter, 4-bit weights cannot learn: give --lora_r")
         _need("bitsandbytes", "--quantize nf4")
     if args.wandb:
         _need("wandb", "--wandb")
@@ -167,24 +170,24 @@ def check(args: argparse.Namespace, processes: int = 1) -> None:
 
 def _check_algorithm(args: argparse.Namespace, grouped: bool) -> None:
     if args.algorithm_name != "GRPO" and (args.supervision == "process" or args.dr_grpo):
-        raise BadInput("--supervision process and --dr_grpo are of --algorithm_name GRPO")
+        raise UserError("--supervision process and --dr_grpo are of --algorithm_name GRPO")
     if args.dr_grpo:
         if args.aggregation not in (None, "constant"):
-            raise BadInput("--dr_grpo is --aggregation constant")
+            raise UserError("--dr_grpo is --aggregation constant")
         args.aggregation = "constant"
     usual = vars(parser().parse_args(["--model_name_or_path", ""]))
     if grouped:
         given = [name for name in CRITIC_ONLY if getattr(args, name) != usual[name]]
         if given:
-            raise BadInput(f"{args.algorithm_name} has no critic: leave out --{' --'.join(given)}")
+            raise UserError(f"{args.algorithm_name} has no critic: leave out --{' --'.join(given)}")
     else:
         wanted = {"APPO": "step", "TPPO": "token"}[args.algorithm_name]
         if args.ratio not in (None, wanted):
-            raise BadInput(f"{args.algorithm_name} has --ratio {wanted}")
+            raise UserError(f"{args.algorithm_name} has --ratio {wanted}")
     if args.ratio == "sequence" and args.supervision == "process":
-        raise BadInput("--supervision process gives steps advantages of their own: --ratio must be token or step")
+        raise UserError("--supervision process gives steps advantages of their own: --ratio must be token or step")
     if args.critic == "own" and args.lora_r:
-        raise BadInput("--critic own trains a whole copy of the policy: with --lora_r use --critic shared")
+        raise UserError("--critic own trains a whole copy of the policy: with --lora_r use --critic shared")
     if args.critic is None and not grouped:
         args.critic = "shared" if args.lora_r else "own"
 
@@ -193,26 +196,26 @@ def _check_kl(args: argparse.Namespace) -> None:
     if args.kl_estimator is None:
         args.kl_estimator = "k3" if args.kl_in == "loss" else "k1"
     if (args.kl_in == "reward") != (args.kl_estimator == "k1"):
-        raise BadInput("the KL is k1 in the reward, and k2 or k3 in the loss, where k1 has no gradient in expectation")
+        raise UserError("the KL is k1 in the reward, and k2 or k3 in the loss, where k1 has no gradient in expectation")
 
 
 def _check_rollouts(args: argparse.Namespace) -> None:
     served, own = args.rollout_engine == "served", args.rollout_engine == "vllm"
     if served and not (args.controller_addr and args.rollout_model):
-        raise BadInput("--rollout_engine served needs --controller_addr and --rollout_model")
+        raise UserError("--rollout_engine served needs --controller_addr and --rollout_model")
     if args.rollout_model and not served:
-        raise BadInput("--rollout_model is of --rollout_engine served")
+        raise UserError("--rollout_model is of --rollout_engine served")
     if args.rollout_gpu_memory is not None and not own:
-        raise BadInput("--rollout_gpu_memory is of --rollout_engine vllm")
+        raise UserError("--rollout_gpu_memory is of --rollout_engine vllm")
     args.rollout_gpu_memory = args.rollout_gpu_memory or GPU_MEMORY
     if own:
         _need("vllm", "--rollout_engine vllm")
     if args.overlap and not args.importance_cap:
-        raise BadInput("--overlap learns from solutions of older weights: --importance_cap must be above 0")
+        raise UserError("--overlap learns from solutions of older weights: --importance_cap must be above 0")
 
 
 def _need(package: str, flag: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise BadInput(f"{flag} needs the package {package}: pip install {package}")
+        raise UserError(f"{flag} needs the package {package}: pip install {package}")

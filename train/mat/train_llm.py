@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+from reason.common.errors import RunError, UserError
 from reason.evaluation import records
-from reason.evaluation.arguments import BadInput
 from train.mat.arguments import check, parser
 from train.mat.processes import ALONE, Processes, gpu_of_process, started
 
@@ -99,8 +99,8 @@ async def run(args: argparse.Namespace, processes: Processes = ALONE) -> int:
 def models(
     args: argparse.Namespace, task: Task, device: str, processes: Processes
 ) -> tuple[Policy, Critic | None]:  # fmt: skip
-    """The policy and, for an algorithm with one, its critic, or this process's part of them. Raises BadInput,
-    CardError."""
+    """The policy and, for an algorithm with one, its critic, or this process's part of them. Raises UserError,
+    UserError."""
     import torch
 
     from reason.inference.base import Sampling
@@ -208,25 +208,25 @@ def rollout_engine(
 
 
 def take_device(args: argparse.Namespace) -> str:
-    """cpu, or cuda, which is from now on this process's GPU. Raises BadInput where there is none for it."""
+    """cpu, or cuda, which is from now on this process's GPU. Raises UserError where there is none for it."""
     import torch
 
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda":
         if not torch.cuda.is_available():
-            raise BadInput("--device cuda: torch sees no GPU here")
+            raise UserError("--device cuda: torch sees no GPU here")
         number, count = gpu_of_process(), torch.cuda.device_count()
         if number >= count:
-            raise BadInput(f"each process needs a GPU of its own, but torch sees {count}: lower --nproc_per_node")
+            raise UserError(f"each process needs a GPU of its own, but torch sees {count}: lower --nproc_per_node")
         torch.cuda.set_device(number)
     elif args.quantize:
-        raise BadInput("--quantize nf4 needs a GPU: leave it out on a CPU")
+        raise UserError("--quantize nf4 needs a GPU: leave it out on a CPU")
     return device
 
 
 @contextlib.asynccontextmanager
 async def reward_model(args: argparse.Namespace, task: Task) -> AsyncIterator[RewardModel | None]:
-    """The PRM that was asked for, or None. Raises BadInput, CardError, ServiceError."""
+    """The PRM that was asked for, or None. Raises UserError, UserError, ServiceError."""
     from reason.inference.oracle import OracleRM
 
     name = args.prm_name_or_path
@@ -273,7 +273,7 @@ async def rollout_workers(args: argparse.Namespace) -> AsyncIterator[FastChatLM 
 def _fitting(args: argparse.Namespace, rm: RewardModel) -> RewardModel:
     """Refuse a credit that makes no sense of the PRM's scores."""
     if args.credit == "min_form" and rm.card.meaning == "log_ratio":
-        raise BadInput(f"--credit min_form is of scores in [0, 1], but those of {rm.card.name} are log-ratios")
+        raise UserError(f"--credit min_form is of scores in [0, 1], but those of {rm.card.name} are log-ratios")
     return rm
 
 
@@ -286,21 +286,21 @@ def new_folder(args: argparse.Namespace) -> Path:
 
 
 def resumable(args: argparse.Namespace, config: dict[str, Any], processes: Processes) -> dict[str, Any] | None:
-    """The checkpoint to go on from, None without one. Raises BadInput: no run there, or one of other arguments or data,
-    RecordError: another process writes it."""
+    """The checkpoint to go on from, None without one. Raises UserError where no run is there, or one
+    of other arguments or data, and where another process writes it."""
     from train.mat.runner import checkpoint
 
     if args.resume is None:
         return None
     if not (args.resume / records.CONFIG).is_file():
-        raise BadInput(f"--resume {args.resume}: there is no run (no {records.CONFIG})")
+        raise UserError(f"--resume {args.resume}: there is no run (no {records.CONFIG})")
     free = MAY_CHANGE - ({"num_updates"} if args.lr_schedule == "linear" else set())
     old = records.read_config(args.resume)
     if not isinstance(old, dict) or "arguments" not in old or "dataset" not in old:
-        raise BadInput(f"--resume {args.resume}: its {records.CONFIG} is not of a run of train_llm.py")
+        raise UserError(f"--resume {args.resume}: its {records.CONFIG} is not of a run of train_llm.py")
     difference = records.first_difference(old, config, free, ("arguments", "dataset"))
     if difference:
-        raise BadInput(f"--resume {args.resume}: {difference}; give the run's own value, or start a new run")
+        raise UserError(f"--resume {args.resume}: {difference}; give the run's own value, or start a new run")
     if processes.first:
         records.locked(args.resume).close()
     return checkpoint.load_state(args.resume)
@@ -323,17 +323,14 @@ def manifest(args: argparse.Namespace, train: list[Problem], held_out: list[Prob
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     args = parser().parse_args(arguments)
-    from envs.base_env import TaskError
     from reason.inference.base import ModelError, ServiceError
-    from reason.model_cards.card import CardError
-    from train.mat.errors import TrainingError
 
     def status_of(processes: Processes) -> int:
         try:
             return asyncio.run(run(args, processes))
-        except (BadInput, records.RecordError, TaskError, CardError, ServiceError) as error:
+        except (UserError, ServiceError) as error:
             message, status = " ".join(str(error).split()), 2
-        except (ModelError, TrainingError) as error:
+        except (ModelError, RunError) as error:
             message, status = f"{error}; checkpoints are kept, --resume goes on from the last one, if there is any", 1
         except KeyboardInterrupt:
             return 130

@@ -22,8 +22,8 @@ from prm.benchmarks.arithmetic import judged as labelled
 from prm.benchmarks.baselines import baselines
 from prm.benchmarks.cases import Case, Scored, case_of
 from prm.benchmarks.steps import figures
+from reason.common.seeds import draw_seed
 from reason.guided_search.solution import split_steps
-from reason.inference.seeds import draw_seed
 from reason.model_cards import card as cards
 from reason.reranking import cluster, vote, weighted_vote
 from train.tiny.sampler import Sampler

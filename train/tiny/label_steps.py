@@ -24,8 +24,8 @@ from pathlib import Path
 from envs.arithmetic import TASK, generator
 from envs.arithmetic.expression import evaluate, to_text
 from envs.base_env import Problem
+from reason.common.seeds import draw_seed
 from reason.guided_search.solution import split_steps
-from reason.inference.seeds import draw_seed
 from train.tiny.sampler import Sampler
 
 Prefix = tuple[str, ...]

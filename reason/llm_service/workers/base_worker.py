@@ -24,6 +24,7 @@ from fastchat.constants import WORKER_HEART_BEAT_INTERVAL, ErrorCode
 from fastchat.conversation import Conversation, get_conv_template
 from fastchat.serve import base_model_worker
 
+from reason.common.errors import UserError
 from reason.model_cards import card as cards
 from reason.model_cards.card import Card, LMCard
 
@@ -31,10 +32,6 @@ RETRY_SECONDS = 2.0  # between attempts to reach a controller that is away
 
 logger = logging.getLogger("worker")
 Params = dict[str, Any]
-
-
-class StartError(Exception):
-    """The worker cannot start; the message is one line that says what to do. Exit status 2."""
 
 
 class WorkerError(Exception):
@@ -178,13 +175,13 @@ def card_sha(card: dict[str, Any]) -> str:
 
 
 def with_template(card: Card, tokenizer: Any) -> Card:
-    """The card with the tokenizer's chat template, where it needs one and has none. Raises StartError."""
+    """The card with the tokenizer's chat template, where it needs one and has none. Raises UserError."""
     needed = not card.prompt if isinstance(card, LMCard) else card.chat
     if card.chat_template or not needed:
         return card
     template = tokenizer.chat_template
     if not isinstance(template, str):
-        raise StartError(
+        raise UserError(
             f"card {card.name!r} leaves the chat template to the tokenizer, which has none: give the card a "
             "`chat_template` or, for a language model, a `prompt`"
         )

@@ -20,7 +20,8 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from reason.llm_service.workers.base_worker import Params, StartError, Worker, with_template
+from reason.common.errors import UserError
+from reason.llm_service.workers.base_worker import Params, Worker, with_template
 from reason.llm_service.workers.cache_memory import cache_argument, cache_bytes
 from reason.llm_service.workers.generation import encode_prompt, only_one, read_request, reply, stream_chunk
 from reason.llm_service.workers.process import common_arguments, loading, main, weights_argument
@@ -34,10 +35,10 @@ ATTENDING = {"full_attention", "sliding_attention"}  # kinds of layers that the 
 
 
 def context_length(config: transformers.PretrainedConfig) -> int:
-    """Tokens that the model reads at most; within a sliding window, where it has one. Raises StartError."""
+    """Tokens that the model reads at most; within a sliding window, where it has one. Raises UserError."""
     kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
     if not kinds <= ATTENDING:
-        raise StartError(f"layers of kind {', '.join(sorted(kinds - ATTENDING))} need the vLLM worker")
+        raise UserError(f"layers of kind {', '.join(sorted(kinds - ATTENDING))} need the vLLM worker")
     window = getattr(config, "sliding_window", None) if "sliding_attention" in kinds else None
     return min(config.max_position_embeddings, window or config.max_position_embeddings)
 

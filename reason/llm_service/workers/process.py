@@ -17,9 +17,10 @@ from typing import Any
 
 import uvicorn
 
+from reason.common.errors import UserError
 from reason.inference.concurrency import collect_rarely
 from reason.llm_service.workers.application import application
-from reason.llm_service.workers.base_worker import StartError, Worker
+from reason.llm_service.workers.base_worker import Worker
 from reason.llm_service.workers.freed_memory import keep_freed_memory
 from reason.model_cards import card as cards
 from reason.model_cards.card import Card
@@ -54,7 +55,7 @@ def weights_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket, made before the model loads so that a taken port is known at once. Raises StartError."""
+    """A listening socket, made before the model loads so that a taken port is known at once. Raises UserError."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -62,29 +63,29 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
-        raise StartError(f"port {port} of {host} cannot be used ({error.strerror}): choose another --port") from None
+        raise UserError(f"port {port} of {host} cannot be used ({error.strerror}): choose another --port") from None
     return listener
 
 
 def check_model_path(path: str) -> None:
-    """Raises StartError unless `path` is a folder with a model or looks like the id of a hub."""
+    """Raises UserError unless `path` is a folder with a model or looks like the id of a hub."""
     if Path(path).is_dir():
         if not any((Path(path) / name).is_file() for name in ("config.json", "adapter_config.json")):
-            raise StartError(f"no model in {path}: it has no config.json and no adapter_config.json")
+            raise UserError(f"no model in {path}: it has no config.json and no adapter_config.json")
     elif not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", path):
-        raise StartError(f"no model at {path}: name its folder with --model-path")
+        raise UserError(f"no model at {path}: name its folder with --model-path")
 
 
 @contextlib.contextmanager
 def loading(path: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one line that names the model: StartError."""
+    """Whatever goes wrong inside becomes one line that names the model: UserError."""
     try:
         yield
-    except StartError:
+    except UserError:
         raise
     except Exception as error:
         reason = (str(error).strip() or "no reason given").splitlines()[0]
-        raise StartError(f"the model {path} cannot be loaded: {type(error).__name__}: {reason}") from error
+        raise UserError(f"the model {path} cannot be loaded: {type(error).__name__}: {reason}") from error
 
 
 class Server(uvicorn.Server):
@@ -112,7 +113,7 @@ class Server(uvicorn.Server):
 
 
 def serve(worker: Worker, listener: socket.socket, register: bool) -> None:
-    """Answer requests on `listener` until SIGTERM or SIGINT. Raises StartError from the worker's `start`."""
+    """Answer requests on `listener` until SIGTERM or SIGINT. Raises UserError from the worker's `start`."""
     config = uvicorn.Config(
         application(worker), log_config=None, log_level="warning", access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS, timeout_keep_alive=75,
@@ -147,7 +148,7 @@ def main(
         gc.freeze()  # what is loaded stays, the collector need not go through it
         collect_rarely()
         serve(worker, listener, not args.no_register)
-    except (StartError, cards.CardError) as error:
+    except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

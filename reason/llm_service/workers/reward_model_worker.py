@@ -21,11 +21,12 @@ from fastchat.constants import ErrorCode
 from prm.scoring.batcher import Batcher
 from prm.scoring.layout import Layout, LayoutError
 from prm.scoring.scorer import ScoreError, Scorer
-from reason.llm_service.workers.base_worker import Params, StartError, Worker, WorkerError, with_template
+from reason.common.errors import UserError
+from reason.llm_service.workers.base_worker import Params, Worker, WorkerError, with_template
 from reason.llm_service.workers.cache_memory import cache_argument, cache_bytes
 from reason.llm_service.workers.packed_linear import pack_linears
 from reason.llm_service.workers.process import common_arguments, main
-from reason.model_cards.card import Card, CardError
+from reason.model_cards.card import Card
 
 
 class RewardModelWorker(Worker):
@@ -110,7 +111,7 @@ def read_pair(index: int, item: Any) -> tuple[str, list[str]]:
 
 
 def load(args: argparse.Namespace, card: Card) -> RewardModelWorker:
-    """Load the model by its card. Raises StartError, CardError."""
+    """Load the model by its card. Raises UserError, UserError."""
     try:
         scorer = Scorer.load(
             args.model_path, card, args.device, args.batch_tokens, args.base_model, args.trust_remote_code,
@@ -121,10 +122,10 @@ def load(args: argparse.Namespace, card: Card) -> RewardModelWorker:
                 pack_linears(model.base_model)  # heads read the weights of their own layers
         if memory := cache_bytes(args):
             scorer.keep_prefixes(memory)
-    except CardError:
+    except UserError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
-        raise StartError(f"{args.model_path} cannot be loaded: {' '.join(str(error).split())}") from error
+        raise UserError(f"{args.model_path} cannot be loaded: {' '.join(str(error).split())}") from error
     return RewardModelWorker(args, with_template(card, scorer.tokenizer), scorer)
 
 

@@ -45,7 +45,7 @@ class VLLMWorker(Worker):
         self.takes_weights = args.allow_weight_updates
 
     async def start(self) -> None:
-        """Start the engine: its process is up when this returns. Raises StartError."""
+        """Start the engine: its process is up when this returns. Raises UserError."""
         with loading(self.arguments.model):
             self.batcher = VLLMEngine(self.arguments, self.tokenizer)
         self.context_len = self.batcher.context

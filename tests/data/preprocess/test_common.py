@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.preprocess.common import STEP_TAG, Solution, encoded, from_openr, from_row, read
-from data.preprocess.rows import BadRow, DataError
+from data.preprocess.rows import BadRow
+from reason.common.errors import UserError
 
 text = st.text(min_size=1).map(str.strip).filter(bool)
 share = st.none() | st.floats(0, 1)
@@ -76,7 +77,7 @@ def test_a_bad_line_of_the_common_format_is_named(tmp_path, change, message):
     path = tmp_path / "data.jsonl"
     row = {"question": "q", "steps": ["a", "b"], "labels": [1, 0]}
     path.write_text(json.dumps(row) + "\n" + json.dumps(row | change) + "\n")
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(UserError) as raised:
         list(read(path))
     assert str(raised.value) == f"{path}, line 2: {message}"
 

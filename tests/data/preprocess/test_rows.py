@@ -5,7 +5,8 @@ import json
 import pytest
 
 from data.preprocess import rows as module
-from data.preprocess.rows import BadRow, DataError, rows
+from data.preprocess.rows import BadRow, rows
+from reason.common.errors import UserError
 
 ROWS = [{"n": i, "text": "ки\n" * (i % 7), "deep": {"list": [1, "]", "}"]}} for i in range(50)]
 
@@ -70,7 +71,7 @@ def test_a_bad_line_comes_in_its_place(tmp_path, line, message):
 def test_a_file_that_cannot_be_read_to_its_end(tmp_path, data, message):
     path = tmp_path / "rows.json"
     path.write_bytes(data)
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(UserError) as raised:
         read(path)
     assert str(raised.value) == f"{path}{message}"
 
@@ -79,12 +80,12 @@ def test_an_endless_line(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_ROW", 1 << 20)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"a": "' + b"x" * (1 << 20) + b'"}\n')
-    with pytest.raises(DataError, match="line 1: longer than 1 MiB; one JSON object a line is needed"):
+    with pytest.raises(UserError, match="line 1: longer than 1 MiB; one JSON object a line is needed"):
         read(path)
 
 
 def test_missing_file_and_folder(tmp_path):
     for path, why in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
-        with pytest.raises(DataError) as raised:
+        with pytest.raises(UserError) as raised:
             read(path)
         assert str(raised.value) == f"{path}: cannot be read: {why}"

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from envs.base_env import DataOptions, TaskError
+from envs.base_env import DataOptions
 from envs.MATH import TASK
+from reason.common.errors import UserError
 
 ROW = {"problem": "What is $1+1$?", "solution": "$\\boxed{2}$", "answer": "2", "level": 1, "unique_id": "test/a/1.json"}
 
@@ -60,21 +61,21 @@ def test_options(tmp_path):
 def test_defects_name_file_line_and_field(tmp_path, text, message):
     path = tmp_path / "a.jsonl"
     path.write_text(text)
-    with pytest.raises(TaskError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load(path)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_binary_or_wrong_files(tmp_path):
-    with pytest.raises(TaskError, match=r"cannot read .*none.jsonl: No such file"):
+    with pytest.raises(UserError, match=r"cannot read .*none.jsonl: No such file"):
         load(tmp_path / "none.jsonl")
     (tmp_path / "b.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TaskError, match="not UTF-8"):
+    with pytest.raises(UserError, match="not UTF-8"):
         load(tmp_path / "b.jsonl")
     path = write(tmp_path / "a.jsonl", ROW)
-    with pytest.raises(TaskError, match="no problem of level '9'; the levels there are: 1"):
+    with pytest.raises(UserError, match="no problem of level '9'; the levels there are: 1"):
         load(path, level="9")
-    with pytest.raises(TaskError, match="limit 0 is below 1"):
+    with pytest.raises(UserError, match="limit 0 is below 1"):
         load(path, limit=0)
 
 
@@ -85,8 +86,8 @@ def test_an_unreachable_hub_is_one_line(monkeypatch):
             raise ConnectionError("Couldn't reach it\nand more lines")
 
     monkeypatch.setitem(sys.modules, "datasets", Hub)
-    with pytest.raises(TaskError, match=r"cannot load HuggingFaceH4/MATH-500.*--data_path") as caught:
+    with pytest.raises(UserError, match=r"cannot load HuggingFaceH4/MATH-500.*--data_path") as caught:
         TASK.problems(DataOptions())
     assert "\n" not in str(caught.value)
-    with pytest.raises(TaskError, match="split 'test', not 'train'"):
+    with pytest.raises(UserError, match="split 'test', not 'train'"):
         TASK.problems(DataOptions(split="train"))

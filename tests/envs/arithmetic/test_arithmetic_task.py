@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from envs.arithmetic import TASK
-from envs.base_env import CoTEnv, DataOptions, TaskError, load_task
+from envs.base_env import CoTEnv, DataOptions, load_task
+from reason.common.errors import UserError
 
 
 def equal(gold, answer):
@@ -82,7 +83,7 @@ def test_grading(gold, answer, same):
     ],
 )
 def test_bad_options_are_one_clear_line(options, message):
-    with pytest.raises(TaskError, match=message):
+    with pytest.raises(UserError, match=message):
         TASK.problems(options)
 
 
@@ -92,10 +93,10 @@ def test_a_local_file(tmp_path):
     problems = TASK.problems(DataOptions(data_path=path))
     assert [(p.id, p.answer) for p in problems] == [("0", "14"), ("b", "5")]
     path.write_text(json.dumps({"question": "2 + 3 * 4", "answer": "20"}))
-    with pytest.raises(TaskError, match=r"questions.jsonl:1: field 'answer' is '20'.*value is 14"):
+    with pytest.raises(UserError, match=r"questions.jsonl:1: field 'answer' is '20'.*value is 14"):
         TASK.problems(DataOptions(data_path=path))
     path.write_text(json.dumps({"question": "2 plus 3", "answer": "5"}))
-    with pytest.raises(TaskError, match=r"questions.jsonl:1: field 'question'"):
+    with pytest.raises(UserError, match=r"questions.jsonl:1: field 'question'"):
         TASK.problems(DataOptions(data_path=path))
 
 
@@ -109,7 +110,7 @@ def test_the_environment_ends_and_truncates():
 
 
 def test_an_unknown_task_lists_those_there_are():
-    with pytest.raises(TaskError, match="no task 'GSM'; there are: MATH, arithmetic"):
+    with pytest.raises(UserError, match="no task 'GSM'; there are: MATH, arithmetic"):
         load_task("GSM")
 
 

@@ -14,12 +14,12 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from data.preprocess.rows import DataError
 from envs.base_env import Problem
 from prm.benchmarks.cases import Case, Skips
 from prm.generative import finetune, make_data, rows, sft
 from prm.generative.rows import Row
 from prm.training.plan import collate
+from reason.common.errors import UserError
 from reason.inference.base import ModelError, Sample, Sampling
 from reason.inference.judge import JudgeRM, judge_prompt, sigmoid
 from reason.inference.ledger import Ledger
@@ -28,7 +28,7 @@ from reason.llm_service.workers.generation import read_request, reply
 from reason.llm_service.workers.slots import ATTENTION
 from reason.llm_service.workers.transformers_engine import Engine
 from reason.model_cards import card as cards
-from reason.model_cards.card import CardError, PRMCard
+from reason.model_cards.card import PRMCard
 from tests.cli import call, folder_of, records_of
 from tests.fakes import LM_CARD, FakeWorker, fastchat_controller, free_port
 from tests.reason.llm_service.test_services import ask, start_worker, until
@@ -106,7 +106,7 @@ def test_a_chat_judge_is_trained_in_the_template_that_its_worker_answers_with(po
     with pytest.raises(ModelError, match="template"):
         judge_prompt(card, "1 + 2 * 3", steps)
     tokenizer.chat_template = None
-    with pytest.raises(CardError, match="template"):
+    with pytest.raises(UserError, match="template"):
         sft.with_template(card, tokenizer)
 
 
@@ -114,15 +114,15 @@ def test_rows_that_cannot_be_learnt_are_named(policy: Path, tmp_path: Path) -> N
     tokenizer = AutoTokenizer.from_pretrained(policy)
     file = tmp_path / "rows.jsonl"
     file.write_text('{"prompt": "a", "completion": "Yes"}\n{"prompt": "a", "completion": "maybe"}\n{"prompt": 3}\n')
-    with pytest.raises(DataError, match="line 3: prompt"):
+    with pytest.raises(UserError, match="line 3: prompt"):
         sft.read_rows([file], Skips())
     skips = Skips(True)
     found = sft.read_rows([file], skips)
-    with pytest.raises(DataError, match=r"line 2.*neither 'Yes' nor 'No'"):
+    with pytest.raises(UserError, match=r"line 2.*neither 'Yes' nor 'No'"):
         sft.encode_all(found, CARD, tokenizer, Skips())
     assert len(sft.encode_all(found, CARD, tokenizer, skips)) == 1
     assert len(skips.messages) == 2
-    with pytest.raises(DataError, match="more than the 1024"):
+    with pytest.raises(UserError, match="more than the 1024"):
         sft.encode(Row(prompt="1" * 1100, completion="Yes", label=1, id=""), CARD, tokenizer)
 
 

@@ -8,7 +8,7 @@ import torch
 from prm.scoring import heads
 from prm.scoring.layout import LayoutError
 from prm.scoring.scorer import Scorer
-from reason.model_cards.card import CardError
+from reason.common.errors import UserError
 from tests.prm.scoring import families
 
 QUESTION = "A pen costs 3 dollars. Tom buys 4 pens\nand pays 20 dollars. What is his change?"
@@ -151,9 +151,9 @@ def test_meaning_of_an_implicit_prm(load):
     sums = scorer.score([(QUESTION, STEPS)])[0]
     parts = own.score([(QUESTION, STEPS)])[0]
     assert [sum(parts[:k]) for k in (1, 2, 3)] == close(sums)
-    with pytest.raises(CardError, match="meaning is advantage"):
+    with pytest.raises(UserError, match="meaning is advantage"):
         dataclasses.replace(scorer, card=dataclasses.replace(family.card, meaning="value"))
-    with pytest.raises(CardError, match="needs a reference_model"):
+    with pytest.raises(UserError, match="needs a reference_model"):
         dataclasses.replace(scorer, reference=None)
     assert scorer_of(dataclasses.replace(family, options={"reference_model": str(family.folder)})).score(
         [(QUESTION, STEPS)]
@@ -198,7 +198,7 @@ def test_a_client_cannot_lay_out_text_where_no_tag_stands_out(load):
 def test_a_card_that_does_not_fit_is_named(load, name, fields, message):
     family, scorer = load(name)
     card = dataclasses.replace(family.card, **fields)
-    with pytest.raises(CardError, match=message):
+    with pytest.raises(UserError, match=message):
         if "head_weights" in fields or "head_file" in fields:
             heads.load(str(family.folder), card)
         dataclasses.replace(scorer, card=card)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prm.scoring.layout import Layouter, LayoutError
-from reason.model_cards.card import CardError
+from reason.common.errors import UserError
 from tests.prm.tiny import CARD, changed
 
 STEPS = ["9 * 3 = 27; 23 + 27\n", "23 + 27 = 50"]
@@ -67,12 +67,12 @@ def test_no_steps_need_no_score(layouter):
 @pytest.mark.parametrize("tag", ["<|nostep|>", "ки"])
 def test_tag_of_several_tokens_is_refused(tokenizer, tag):
     count = len(tokenizer.encode(tag))
-    with pytest.raises(CardError, match=rf"step_tag '{tag.replace('|', '[|]')}' must be one token, but is {count}"):
+    with pytest.raises(UserError, match=rf"step_tag '{tag.replace('|', '[|]')}' must be one token, but is {count}"):
         Layouter(changed(step_tag=tag), tokenizer)
 
 
 def test_tag_that_any_text_may_hold_is_refused(tokenizer):
-    with pytest.raises(CardError, match="single character"):
+    with pytest.raises(UserError, match="single character"):
         Layouter(changed(step_tag="7"), tokenizer)
 
 
@@ -115,7 +115,7 @@ def test_an_outcome_model_has_a_part_for_each_step(tokenizer):
     ],
 )
 def test_layout_of_a_card_is_checked(tokenizer, fields, message):
-    with pytest.raises(CardError, match=message):
+    with pytest.raises(UserError, match=message):
         Layouter(changed(**fields), tokenizer)
 
 

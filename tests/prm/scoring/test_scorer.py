@@ -9,7 +9,7 @@ import torch
 
 from prm.scoring.layout import LayoutError
 from prm.scoring.scorer import ScoreError, Scorer
-from reason.model_cards.card import CardError
+from reason.common.errors import UserError
 from tests.prm.tiny import CARD, changed, save_prm, some_inputs, write_card
 
 QUESTION = "23 + 9 * 3"
@@ -120,9 +120,9 @@ def test_heads_of_token_classifiers(tmp_path, head, meaning):
 
 def test_head_that_does_not_fit_the_model(tmp_path):
     save_prm(tmp_path, None, num_labels=2)
-    with pytest.raises(CardError, match="head value needs a model with one label, not 2"):
+    with pytest.raises(UserError, match="head value needs a model with one label, not 2"):
         Scorer.load(str(tmp_path), changed(head="value", self_test=None), device="cpu")
-    with pytest.raises(CardError, match="good_label 5"):
+    with pytest.raises(UserError, match="good_label 5"):
         Scorer.load(str(tmp_path), changed(head="two_class", good_label=5, self_test=None), device="cpu")
 
 
@@ -135,7 +135,7 @@ def test_head_that_does_not_fit_the_model(tmp_path):
     ],
 )
 def test_card_that_cannot_be_served(prm_folder, fields, message):
-    with pytest.raises(CardError, match=message):
+    with pytest.raises(UserError, match=message):
         Scorer.load(str(prm_folder), changed(**fields), device="cpu")
 
 
@@ -170,7 +170,7 @@ def test_adapter_is_loaded_over_its_base(tmp_path):
         scores = scorer.score([(QUESTION, STEPS)])[0]
         assert scores == pytest.approx(expected, abs=1e-5)
         assert scores != pytest.approx(expected_base[0], abs=1e-3)
-    with pytest.raises(CardError, match="is an adapter, so base_model must name"):
+    with pytest.raises(UserError, match="is an adapter, so base_model must name"):
         Scorer.load(str(tmp_path / "adapter"), CARD, device="cpu")
 
 

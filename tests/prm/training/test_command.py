@@ -9,18 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from data.preprocess.rows import DataError
 from prm.training.command import exit_status
-from prm.training.trainer import TrainingError
-from reason.evaluation.arguments import BadInput
-from reason.evaluation.records import RecordError
-from reason.model_cards.card import CardError
+from reason.common.errors import RunError, UserError
 from tests.fakes import ROOT
 
 ARGS = argparse.Namespace(output_dir=Path("runs/x"))
 RESUME = "interrupted; --resume goes on from the last checkpoint in runs/x"
 ENDS = [
-    *((kind("two\n lines"), 2, "two lines") for kind in (BadInput, CardError, DataError, RecordError, TrainingError)),
+    *((kind("two\n lines"), 2, "two lines") for kind in (UserError, UserError, UserError, UserError, RunError)),
     (FileNotFoundError(2, "gone", "rows"), 2, "[Errno 2] gone: 'rows'"),
     (KeyboardInterrupt(), 130, RESUME),
 ]

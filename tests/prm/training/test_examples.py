@@ -2,10 +2,10 @@
 
 import pytest
 
-from data.preprocess.rows import DataError
 from prm.benchmarks.cases import Case, Skips
 from prm.scoring.layout import Layouter
 from prm.training.examples import Weights, balanced, lay_out, weighted
+from reason.common.errors import UserError
 from tests.prm.tiny import CARD, changed
 
 STEPS = ("9 * 3 = 27; 23 + 27", "23 + 27 = 50", "50")
@@ -55,7 +55,7 @@ def test_an_outcome_layout_gives_one_input_for_each_step_that_is_learnt(tokenize
 
 def test_a_solution_that_cannot_be_laid_out_is_a_bad_row(layouter):
     long = case(1, steps=("1" * 2000,))
-    with pytest.raises(DataError, match=r"rows\.jsonl, line 7: the input is \d+ tokens"):
+    with pytest.raises(UserError, match=r"rows\.jsonl, line 7: the input is \d+ tokens"):
         lay_out([long, case(1, 1, 1)], layouter, "hard", Skips())
     skips = Skips(allowed=True)
     assert len(lay_out([long, case(1, 1, 1)], layouter, "hard", skips)) == 1
@@ -70,7 +70,7 @@ def test_a_tag_in_a_step_does_not_move_a_target(layouter):
 
 @pytest.mark.parametrize(("kind", "what"), [("soft", "MC value"), ("orm", "last step"), ("hard", "labelled step")])
 def test_nothing_to_learn(layouter, kind, what):
-    with pytest.raises(DataError, match=rf"rows\.jsonl: nothing to learn.*{what}"):
+    with pytest.raises(UserError, match=rf"rows\.jsonl: nothing to learn.*{what}"):
         lay_out([case(-1, -1, -1)], layouter, kind, Skips())
 
 
@@ -79,5 +79,5 @@ def test_class_weights(layouter):
     assert balanced(examples) == Weights(4 / 6, 4 / 2)
     assert [e.weights for e in weighted(examples, Weights(1.0, 3.0))] == [(1.0, 1.0, 1.0), (3.0,)]
     assert Weights(1.0, 3.0).of(0.25) == 0.25 + 0.75 * 3
-    with pytest.raises(DataError, match="all 3 steps are right"):
+    with pytest.raises(UserError, match="all 3 steps are right"):
         balanced(examples[:1])

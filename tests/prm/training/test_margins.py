@@ -12,7 +12,7 @@ from prm.training.examples import lay_out
 from prm.training.losses import choose, losses
 from prm.training.plan import collate
 from prm.training.rows import read_files
-from reason.model_cards.card import CardError
+from reason.common.errors import UserError
 from tests.prm.tiny import changed, save_prm
 
 HEADS = {
@@ -83,7 +83,7 @@ def test_losses_by_hand():
 def test_a_loss_that_does_not_fit_the_score_is_refused():
     assert choose(None, changed()) == "cross_entropy"
     assert choose(None, changed(head="value", sigmoid=False)) == "mse"
-    with pytest.raises(CardError, match="no sigmoid"):
+    with pytest.raises(UserError, match="no sigmoid"):
         choose("cross_entropy", changed(head="value", sigmoid=False))
-    with pytest.raises(CardError, match="no bounds"):
+    with pytest.raises(UserError, match="no bounds"):
         choose("mse", changed(head="value", meaning="log_ratio"))

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from data.preprocess.rows import DataError
 from prm.benchmarks.cases import Skips
 from prm.training.rows import read_files
+from reason.common.errors import UserError
 from tests.prm.training.conftest import write
 
 GOOD = {"question": "1 + 2", "steps": ["1 + 2 = 3"], "labels": [1]}
@@ -55,7 +55,7 @@ BAD = {
 def test_a_bad_row_is_named_with_file_and_line_or_skipped_and_counted(tmp_path, name):
     row, message = BAD[name]
     path = write(tmp_path / "rows.jsonl", [GOOD, row, GOOD])
-    with pytest.raises(DataError, match=rf"rows\.jsonl, line 2: .*{message}.*--skip_bad_rows"):
+    with pytest.raises(UserError, match=rf"rows\.jsonl, line 2: .*{message}.*--skip_bad_rows"):
         read(path)
     cases, skips = read(path, allowed=True)
     assert len(cases) == 2
@@ -64,5 +64,5 @@ def test_a_bad_row_is_named_with_file_and_line_or_skipped_and_counted(tmp_path, 
 
 def test_a_file_of_bad_rows_is_another_format(tmp_path):
     path = write(tmp_path / "rows.jsonl", [{"text": "x"}] * 3)
-    with pytest.raises(DataError, match=r"rows\.jsonl: all 3 rows are bad, is it another format"):
+    with pytest.raises(UserError, match=r"rows\.jsonl: all 3 rows are bad, is it another format"):
         read(path, allowed=True)

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from reason.common.errors import UserError
 from reason.evaluation import records
-from reason.evaluation.records import RecordError
 
 CONFIG = {"arguments": {"seed": 0, "num_worker": 4, "LM": "a"}, "method_config": {"width": 4}, "gen_config": {},
           "dataset": {"sha256": "x"}, "cards": {}}  # fmt: skip
@@ -60,7 +60,7 @@ def test_failed_questions_are_dropped_on_resume_and_a_damaged_line_is_refused(tm
     assert [r["id"] for r in records.read_records(folder.path)] == ["b"]
     path = folder.path / records.RECORDS
     path.write_text("{broken}\n" + path.read_text())
-    with pytest.raises(RecordError, match="line 1"):
+    with pytest.raises(UserError, match="line 1"):
         records.resume(folder.path, CONFIG)
 
 
@@ -73,13 +73,13 @@ def test_another_configuration_is_refused_by_name_and_the_number_of_workers_may_
         ({"method_config": {"width": 5}}, "method_config width was 4 and is 5"),
         ({"dataset": {"sha256": "y"}}, "dataset sha256"),
     ]:
-        with pytest.raises(RecordError, match=named):
+        with pytest.raises(UserError, match=named):
             records.resume(folder.path, CONFIG | changed)
 
 
 def test_a_run_is_written_by_one_process_at_a_time(tmp_path):
     folder = records.create(tmp_path, "arithmetic", "cot", CONFIG)
-    with pytest.raises(RecordError, match="another process"):
+    with pytest.raises(UserError, match="another process"):
         records.resume(folder.path, CONFIG)
     folder.close()
     records.resume(folder.path, CONFIG).close()
@@ -94,5 +94,5 @@ def test_averages_have_openrs_shape(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecordError, match="--save_dir"):
+    with pytest.raises(UserError, match="--save_dir"):
         records.create(tmp_path / "file", "arithmetic", "cot", CONFIG)

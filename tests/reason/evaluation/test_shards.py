@@ -2,8 +2,8 @@
 
 import pytest
 
+from reason.common.errors import UserError
 from reason.evaluation import compare, records
-from reason.evaluation.arguments import BadInput
 from reason.evaluation.runs import read
 from reason.evaluation.shards import merge, part
 from tests.cli import call, folder_of, records_of
@@ -20,7 +20,7 @@ def test_parts_share_out_the_problems():
     parts = [part(problems, 3, i) for i in range(3)]
     assert parts[1] == [1, 4, 7] and sorted(i for mine in parts for i in mine) == problems
     assert part(problems, 1, 0) == problems
-    with pytest.raises(BadInput, match="only 10 are selected"):
+    with pytest.raises(UserError, match="only 10 are selected"):
         part(problems, 11, 10)
 
 
@@ -49,7 +49,7 @@ def test_two_seeds_of_shards_are_two_runs(tmp_path):
 ])  # fmt: skip
 def test_what_is_not_one_whole_run_is_refused_in_one_line(tmp_path, shards, said):
     runs = [read(shard(tmp_path, number, **changed)) for number, changed in shards]
-    with pytest.raises(records.RecordError) as caught:
+    with pytest.raises(UserError) as caught:
         merge(runs)
     assert said in str(caught.value) and "\n" not in str(caught.value)
 

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from reason.evaluation import records
+from reason.common.errors import UserError
 from reason.evaluation.runs import read
 from reason.evaluation.subsample import balanced_orders, pass_at, subsample
 from tests.reason.evaluation.runs import make_run, solution
@@ -52,7 +52,7 @@ def test_the_same_numbers_each_time_and_in_any_order(tmp_path):
 
 
 def test_too_few_solutions_are_named(tmp_path):
-    with pytest.raises(records.RecordError, match="question 0 has too few solutions"):
+    with pytest.raises(UserError, match="question 0 has too few solutions"):
         at(tmp_path, [6], budget=8)
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from reason.common.seeds import draw_seed
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import split_steps
-from reason.inference.seeds import draw_seed
 from tests.reason.guided_search.scripted import ScriptedLM, ScriptedRM, grow
 
 

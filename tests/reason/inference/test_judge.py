@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from envs.base_env import Problem
+from reason.common.errors import UserError
 from reason.inference.base import ModelError, Sample, Sampling
 from reason.inference.fastchat import FastChatLM
 from reason.inference.judge import JudgeRM, judge_prompt, lm_card, sigmoid
 from reason.inference.ledger import Ledger
 from reason.model_cards import card as cards
-from reason.model_cards.card import CardError, PRMCard, Rationale, SelfTest
+from reason.model_cards.card import PRMCard, Rationale, SelfTest
 
 CARD = PRMCard("judge", "generative", question="{question}\n", step="{step}\n", ask="ok?", good="Yes", bad="No")
 REASONING = replace(CARD, rationale=Rationale("\n", samples=4, max_tokens=9))
@@ -157,10 +158,10 @@ def test_judge_cards() -> None:
     assert cards.from_dict(data | {"rationale": {"end": "x"}}, "here").rationale == Rationale("x")
     rationales = [{"end": ""}, {"samples": 2}, {"end": "x", "samples": 0}, {"stop": "x"}, 3]
     for wrong in ({"good": ""}, {"bad": "Yes"}, *({"rationale": value} for value in rationales)):
-        with pytest.raises(CardError, match="here"):
+        with pytest.raises(UserError, match="here"):
             cards.from_dict(data | wrong, "here")
     assert cards.find("openr-tiny-judge", "lm") == cards.find("openr-tiny-judge", "prm"), "an LM worker serves it"
-    with pytest.raises(CardError, match="kind lm"):
+    with pytest.raises(UserError, match="kind lm"):
         cards.find("openr-tiny-policy", "prm", "openr-tiny-policy")
-    with pytest.raises(CardError, match="kind prm"):
+    with pytest.raises(UserError, match="kind prm"):
         cards.find("openr-tiny-prm", "lm", "openr-tiny-prm")

@@ -13,9 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from reason.common.errors import UserError
 from reason.llm_service.workers import base_worker, process
 from reason.llm_service.workers.application import application
-from reason.llm_service.workers.base_worker import StartError, Worker, WorkerError, with_template
+from reason.llm_service.workers.base_worker import Worker, WorkerError, with_template
 from reason.model_cards.card import LMCard, PRMCard
 
 SLOTS = 2
@@ -148,7 +149,7 @@ def test_the_tokenizers_template_fills_only_a_card_that_needs_it() -> None:
     assert with_template(LMCard("c", chat_template="own"), Tokenizer()).chat_template == "own"
     assert with_template(prm, Tokenizer()).chat_template == ""
     Tokenizer.chat_template = None
-    with pytest.raises(StartError, match="chat template"):
+    with pytest.raises(UserError, match="chat template"):
         with_template(LMCard("c"), Tokenizer())
 
 

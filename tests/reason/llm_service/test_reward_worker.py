@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from prm.scoring.scorer import Scorer
-from reason.llm_service.workers import base_worker, process, reward_model_worker
+from reason.common.errors import UserError
+from reason.llm_service.workers import process, reward_model_worker
 from reason.llm_service.workers.application import application
 from tests.fakes import ROOT, fastchat_controller, free_port, post
 from tests.prm.tiny import CARD, changed, save_prm, some_inputs, write_card
@@ -172,7 +173,7 @@ def test_adapter_folder_is_served_over_the_model_that_the_arguments_name(folder,
 def test_model_that_cannot_be_loaded_is_one_line(folder, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "nosuch"}')
     args = reward_model_worker.arguments().parse_args(["--model-path", str(tmp_path), "--device", "cpu"])
-    with pytest.raises(base_worker.StartError, match=r"cannot be loaded: ") as error:
+    with pytest.raises(UserError, match=r"cannot be loaded: ") as error:
         reward_model_worker.load(args, CARD)
     assert "\n" not in str(error.value)
 

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from reason.common.errors import UserError
 from reason.model_cards import card as cards
-from reason.model_cards.card import CardError, LMCard, PRMCard
+from reason.model_cards.card import LMCard, PRMCard
 
 FILES = sorted(cards.FOLDER.glob("*.yaml"))
 AGGREGATIONS = ("last", "min", "prod", "mean")
@@ -81,7 +82,7 @@ def write(folder, text):
 )
 def test_malformed_card_names_the_file_and_the_field(tmp_path, text, message):
     file = write(tmp_path, text)
-    with pytest.raises(CardError) as error:
+    with pytest.raises(UserError) as error:
         cards.load(file)
     assert str(file) in str(error.value)
     assert message in str(error.value)
@@ -102,27 +103,27 @@ def test_order_of_look_up(tmp_path):
 
 
 def test_names_match_exactly(tmp_path):
-    with pytest.raises(CardError, match=r"no card lists the model 'my-qwen2.5-math'; name one with --card: .*math-psa"):
+    with pytest.raises(UserError, match=r"no card lists the model 'my-qwen2.5-math'; name one with --card: .*math-psa"):
         cards.find("my-qwen2.5-math", "lm")
-    with pytest.raises(CardError, match="name one with --prm_card: "):
+    with pytest.raises(UserError, match="name one with --prm_card: "):
         cards.find("my-qwen2.5-math", "prm", flag="--prm_card")
-    with pytest.raises(CardError, match=r"add it to the `models` of one: .*math-psa"):
+    with pytest.raises(UserError, match=r"add it to the `models` of one: .*math-psa"):
         cards.find("my-qwen2.5-math", "prm", flag="")
     for path in (f"{tmp_path}/none", "./none", "results/run/none"):
-        with pytest.raises(CardError, match=f"^there is no folder {path}$"):
+        with pytest.raises(UserError, match=f"^there is no folder {path}$"):
             cards.find(path, "lm")
-    with pytest.raises(CardError, match=r"no card 'nosuch'; there are: .*qwen2.5-math"):
+    with pytest.raises(UserError, match=r"no card 'nosuch'; there are: .*qwen2.5-math"):
         cards.find("x", "lm", "nosuch")
 
 
 def test_card_of_the_other_kind_is_refused(tmp_path):
     """Named, in the model's own folder, or listing the model."""
-    with pytest.raises(CardError, match=r"'math-psa' is of a reward model \(kind prm\), it cannot be a language model"):
+    with pytest.raises(UserError, match=r"'math-psa' is of a reward model \(kind prm\), it cannot be a language model"):
         cards.find("x", "lm", "math-psa")
     write(tmp_path, "kind: lm\nname: own\n")
     for model, name in ((str(tmp_path), "own"), ("models/openr-tiny-policy", "openr-tiny-policy")):
         expected = f"^{model}: card '{name}' is of a language model .*cannot be a reward model; --card names another"
-        with pytest.raises(CardError, match=expected):
+        with pytest.raises(UserError, match=expected):
             cards.find(model, "prm")
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from prm.training.linear import convolve_linears
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import UserError
 from reason.inference.base import Sampling
-from reason.llm_service.workers.base_worker import StartError, with_template
+from reason.llm_service.workers.base_worker import with_template
 from reason.llm_service.workers.model_worker import context_length, end_tokens
 from reason.model_cards import card as cards
 from reason.model_cards.card import LMCard
@@ -55,7 +55,7 @@ class Policy:
     def __post_init__(self) -> None:
         self.end_ids = end_tokens(self.causal, self.tokenizer)
         if not self.end_ids:
-            raise BadInput(
+            raise UserError(
                 "the policy has no stop token: neither its generation config nor its tokenizer names an end-of-text "
                 "token, so no solution would end; set eos_token in tokenizer_config.json"
             )
@@ -119,10 +119,10 @@ class Policy:
 
     @torch.no_grad()
     def restore(self, weights: dict[str, Tensor]) -> None:
-        """Take the weights of a checkpoint. Raises BadInput where they are of another model."""
+        """Take the weights of a checkpoint. Raises UserError where they are of another model."""
         own = self.weights()
         if own.keys() != weights.keys() or any(own[n].shape != w.shape for n, w in weights.items()):
-            raise BadInput("the checkpoint is of another model than --model_name_or_path, or of another --lora_r")
+            raise UserError("the checkpoint is of another model than --model_name_or_path, or of another --lora_r")
         for name, weight in weights.items():
             own[name].copy_(like(weight, own[name]))
 
@@ -213,14 +213,14 @@ def load(
     trust_remote_code: bool = False,
     card_flag: str = "--lm_card",
 ) -> Policy:
-    """Load a policy for training. Raises BadInput, CardError.
+    """Load a policy for training. Raises UserError, UserError.
 
     dtype: "fp32", or "bf16" for bf16 arithmetic over fp32 weights (with an adapter the frozen base is bf16 too).
     `reference` keeps the model as it is now for the KL; with an adapter it costs nothing.
     """
     card = cards.find(path, "lm", card_name, card_flag)
     if not isinstance(card, LMCard):
-        raise BadInput(f"card {card.name!r} is a PRM's, but the policy needs one of kind lm")
+        raise UserError(f"card {card.name!r} is a PRM's, but the policy needs one of kind lm")
     transformers.utils.logging.disable_progress_bar()  # the run has a bar of its own
     weights = torch.bfloat16 if dtype == "bf16" and lora else torch.float32
     nf4 = lora is not None and lora.nf4
@@ -231,13 +231,13 @@ def load(
             quantization_config=_nf4(weights) if nf4 else None,
         )  # fmt: skip
     except (OSError, ValueError) as error:
-        raise BadInput(f"the policy {path} cannot be loaded: {' '.join(str(error).split())}") from None
+        raise UserError(f"the policy {path} cannot be loaded: {' '.join(str(error).split())}") from None
     model.to(device)
     try:
         card = with_template(card, tokenizer)
         context_length(model.config.get_text_config())
-    except StartError as error:
-        raise BadInput(f"the policy {path}: {error}") from None
+    except UserError as error:
+        raise UserError(f"the policy {path}: {error}") from None
     _check_head(model)
     frozen = copy.deepcopy(model).requires_grad_(False) if reference and lora is None else None
     if lora is not None:
@@ -253,13 +253,13 @@ def load(
 
 @torch.no_grad()
 def _check_head(model: Any) -> None:
-    """Raises BadInput where logits are not a linear head of the last hidden state (soft caps, scales)."""
+    """Raises UserError where logits are not a linear head of the last hidden state (soft caps, scales)."""
     ids = torch.arange(8, device=model.device)[None] % model.config.get_text_config().vocab_size
     whole = model(input_ids=ids, use_cache=False).logits.float().log_softmax(-1)
     hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
     apart = model.get_output_embeddings()(hidden).float().log_softmax(-1)
     if not torch.allclose(whole, apart, atol=TOLERANCE):
-        raise BadInput(f"{type(model).__name__} changes its logits behind the output layer, which is not supported")
+        raise UserError(f"{type(model).__name__} changes its logits behind the output layer, which is not supported")
 
 
 def _nf4(dtype: torch.dtype) -> Any:
@@ -279,6 +279,6 @@ def _with_adapter(model: Any, lora: LoraOptions) -> Any:
     modules: Sequence[str] = [name for name in lora.modules if name in present]
     if not modules:
         wanted = " ".join(lora.modules)
-        raise BadInput(f"--lora_modules {wanted}: the model has none of them; it has {' '.join(sorted(present))}")
+        raise UserError(f"--lora_modules {wanted}: the model has none of them; it has {' '.join(sorted(present))}")
     config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=list(modules), task_type="CAUSAL_LM")
     return get_peft_model(model, config)

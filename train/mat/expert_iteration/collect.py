@@ -30,9 +30,10 @@ if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
 from data.preprocess.stats import normalised
-from envs.base_env import DataOptions, Problem, Task, TaskError, load_task
+from envs.base_env import DataOptions, Problem, Task, load_task
+from reason.common.command import Parser, positive
+from reason.common.errors import UserError
 from reason.evaluation import records
-from reason.evaluation.arguments import BadInput, OneLineParser, positive
 from train.mat.runner.data import apart
 
 
@@ -55,7 +56,7 @@ class Question:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = OneLineParser(
+    p = Parser(
         prog="collect.py", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
@@ -84,11 +85,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def collect(args: argparse.Namespace) -> Counter[str]:
-    """Write the file; returns what was found and left out. Raises BadInput, RecordError, TaskError, OSError."""
+    """Write the file; returns what was found and left out. Raises UserError, UserError, UserError, OSError."""
     configs = [_config(run) for run in args.runs]
     names = list(dict.fromkeys(config["arguments"]["task_name"] for config in configs))
     if len(names) > 1:
-        raise BadInput(f"the runs are of several tasks, {' and '.join(names)}: collect those of one at a time")
+        raise UserError(f"the runs are of several tasks, {' and '.join(names)}: collect those of one at a time")
     task, counts = load_task(names[0]), Counter[str]()
     questions: dict[str, Question] = {}
     for run in args.runs:
@@ -104,7 +105,7 @@ def collect(args: argparse.Namespace) -> Counter[str]:
         counts.update({"solved": bool(found), "kept": len(chosen), "too many": len(found) - len(chosen)})
         lines += [json.dumps(_row(task, problem, one), ensure_ascii=False) + "\n" for one in chosen]
     if not lines:
-        raise BadInput(f"none of {counts['questions']} questions has a right solution: there is nothing to learn")
+        raise UserError(f"none of {counts['questions']} questions has a right solution: there is nothing to learn")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     beside = args.out.with_suffix(".tmp")
     beside.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
@@ -119,20 +120,22 @@ def choose(found: Sequence[Found], most: int, seed: str) -> list[Found]:
 
 
 def _config(run: Path) -> dict[str, Any]:
-    """The configuration of a finished run over training questions. Raises BadInput, RecordError."""
+    """The configuration of a finished run over training questions. Raises UserError, UserError."""
     config = records.read_config(run)
     arguments = config.get("arguments") if isinstance(config, dict) else None
     if not isinstance(arguments, dict) or not {"task_name", "split", "data_path", "level"} <= arguments.keys():
-        raise BadInput(f"{run}: is not a run folder of evaluate.py")
+        raise UserError(f"{run}: is not a run folder of evaluate.py")
     if not (run / records.AVERAGES).is_file():
-        raise BadInput(f"{run}: the run has not ended; evaluate.py --resume_dir {run} goes on with it")
+        raise UserError(f"{run}: the run has not ended; evaluate.py --resume_dir {run} goes on with it")
     if arguments["data_path"] is None and arguments["split"] != "train":
-        raise BadInput(f"{run}: is of split {arguments['split']!r}; only what was found on split 'train' may be learnt")
+        raise UserError(
+            f"{run}: is of split {arguments['split']!r}; only what was found on split 'train' may be learnt"
+        )
     return config
 
 
 def _read(run: Path, questions: dict[str, Question], counts: Counter[str]) -> None:
-    """Add the right solutions of a run, and count what is not one. Raises RecordError."""
+    """Add the right solutions of a run, and count what is not one. Raises UserError."""
     for record in records.read_records(run):
         if record["error"] is not None:
             counts["failed questions"] += 1
@@ -161,7 +164,7 @@ def _why_not(output: dict[str, Any]) -> str | None:
 
 
 def _held_out(args: argparse.Namespace, task: Task, configs: Sequence[dict[str, Any]]) -> list[Problem]:
-    """Every question that must not be learnt. Raises BadInput."""
+    """Every question that must not be learnt. Raises UserError."""
     levels = dict.fromkeys(c["arguments"]["level"] for c in configs)
     options = [
         DataOptions(split, level=level, path_flag="--eval_dataset_path")
@@ -172,8 +175,8 @@ def _held_out(args: argparse.Namespace, task: Task, configs: Sequence[dict[str, 
         options = [DataOptions(data_path=args.eval_dataset_path)]
     try:
         return [problem for one in options for problem in task.problems(one)]
-    except TaskError as error:
-        raise BadInput(f"the held-out questions: {error} (see --eval_split and --eval_dataset_path)") from None
+    except UserError as error:
+        raise UserError(f"the held-out questions: {error} (see --eval_split and --eval_dataset_path)") from None
 
 
 def _row(task: Task, problem: Problem, found: Found) -> dict[str, str]:
@@ -194,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         print(summary(collect(args), args.out))
-    except (BadInput, records.RecordError, TaskError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"collect.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0

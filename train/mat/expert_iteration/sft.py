@@ -19,14 +19,14 @@ if __package__ in (None, ""):  # run as a file
 from prm.training.arguments import checkpoint_options, loop_options
 from prm.training.command import exit_status, say
 from prm.training.run import BATCH_TOKENS, learn, settings_of, to_resume, training_arguments
-from reason.evaluation.arguments import OneLineParser, positive
+from reason.common.command import Parser, positive
 
 ROWS_OF = "train.mat.expert_iteration.collect"
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = OneLineParser(prog="sft.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="sft.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a = p.add_argument_group("model and data").add_argument
     a("--model_path", required=True, metavar="PATH", help="folder or hub id of the policy")
     a("--card", metavar="NAME", help="its card, where its folder or name does not tell")
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train and save. Raises BadInput, CardError, DataError, TrainingError, RecordError, OSError."""
+    """Train and save. Raises UserError, UserError, UserError, RunError, UserError, OSError."""
     import torch
     from transformers.trainer_utils import get_last_checkpoint, set_seed
 

@@ -12,13 +12,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainingArguments
 
-from data.preprocess.rows import DataError
 from prm.benchmarks.cases import Skips
 from prm.generative.rows import Row
 from prm.training import plan as plans
 from prm.training.examples import Example
 from prm.training.plan import Plan
 from prm.training.trainer import PrmTrainer, Task
+from reason.common.errors import UserError
 from reason.inference.prompting import render
 from reason.llm_service.workers.generation import encode_prompt
 from reason.llm_service.workers.model_worker import context_length
@@ -29,15 +29,15 @@ WEIGHTS = "trained.safetensors"  # of a checkpoint: what is trained, in fp32
 
 
 def encode_all(found: Sequence[tuple[str, Row]], policy: Policy, skips: Skips) -> list[Example]:
-    """The examples of all rows; one that cannot be learnt is a bad row. Raises DataError."""
+    """The examples of all rows; one that cannot be learnt is a bad row. Raises UserError."""
     examples = []
     for where, row in found:
         try:
             examples.append(encode(row["prompt"], row["completion"], policy))
-        except (DataError, ValueError) as error:
+        except (UserError, ValueError) as error:
             skips.add(where, error)
     if not examples:
-        raise DataError(f"nothing to learn; {skips.messages[-1]}")
+        raise UserError(f"nothing to learn; {skips.messages[-1]}")
     return examples
 
 
@@ -45,12 +45,12 @@ def encode(prompt: str, completion: str, policy: Policy) -> Example:
     """Prompt, solution and end of text; the solution's tokens and the end are learnt.
 
     The prompt becomes the tokens that the LM worker makes of it, and the solution those that go on from there: a
-    tokenizer may give a text's first word another token than the same word in the middle. Raises DataError, ValueError.
+    tokenizer may give a text's first word another token than the same word in the middle. Raises UserError, ValueError.
     """
     tokenizer, text = policy.tokenizer, render(policy.card, prompt)
     before, whole = encode_prompt(tokenizer, text), encode_prompt(tokenizer, text + completion)
     if not completion.strip():
-        raise DataError("the completion is empty")
+        raise UserError("the completion is empty")
     if whole[: len(before)] == before and len(whole) > len(before):
         after = whole[len(before) :]
     else:
@@ -59,7 +59,7 @@ def encode(prompt: str, completion: str, policy: Policy) -> Example:
     ids = [*before, *after] if after[-1] == end else [*before, *after, end]
     context = context_length(policy.causal.config.get_text_config())
     if len(ids) > context:
-        raise DataError(f"{len(ids)} tokens are more than the {context} of the policy's context")
+        raise UserError(f"{len(ids)} tokens are more than the {context} of the policy's context")
     learnt = range(len(before) - 1, len(ids) - 1)
     return Example(array("i", ids), tuple(learnt), (1.0,) * len(learnt), (1.0,) * len(learnt))
 

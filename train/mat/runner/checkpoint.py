@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import UserError
 from train.mat.agents.policy import Policy
 
 KEPT = 2
@@ -33,14 +33,14 @@ def save_state(run: Path, update: int, state: dict[str, Any]) -> None:
 
 
 def load_state(run: Path) -> dict[str, Any] | None:
-    """The last checkpoint of a run; None before the first. Raises BadInput where it cannot be read."""
+    """The last checkpoint of a run; None before the first. Raises UserError where it cannot be read."""
     paths = _found(run)
     if not paths:
         return None
     try:
         return torch.load(paths[-1], map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError) as error:
-        raise BadInput(f"{paths[-1]} cannot be read ({' '.join(str(error).split())[:200]}): remove it to go on from "
+        raise UserError(f"{paths[-1]} cannot be read ({' '.join(str(error).split())[:200]}): remove it to go on from "
                        "the one before") from None  # fmt: skip
 
 

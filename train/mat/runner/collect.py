@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from envs.base_env import Grader, Problem, Task
 from envs.mdp import Draws, ReasoningEnv, Transition
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import UserError
+from reason.common.seeds import draw_seed
 from reason.inference.base import RewardModel, Sampling
 from reason.inference.prompting import render
-from reason.inference.seeds import draw_seed
 from reason.llm_service.workers.generation import Generated, encode_prompt
 from reason.llm_service.workers.model_worker import context_length
 from train.mat.agents.policy import Policy
@@ -46,7 +46,7 @@ class Collector:
         """`group_size` solutions of each of the draws `first` to `first + count`.
 
         A function of those numbers, the seed and the weights. Solutions whose answer the grader could not decide, or
-        that the PRM could not score, are left out and counted in the log. Raises ModelError, BadInput.
+        that the PRM could not score, are left out and counted in the log. Raises ModelError, UserError.
         """
         with self.processes.together():
             own = await self._collect(self.processes.share(range(first, first + count)))
@@ -84,14 +84,14 @@ class Collector:
         return sum(found) / len(found)
 
     async def verify(self, problem: Problem) -> None:
-        """Raises TrainingError in all processes where an engine does not have the policy's weights."""
+        """Raises RunError in all processes where an engine does not have the policy's weights."""
         await verify(self.policy, self.generator, problem, self._prompt(problem), self.processes)
 
     def _prompt(self, problem: Problem) -> list[int]:
         ids = encode_prompt(self.policy.tokenizer, render(self.policy.card, self.task.prompt(problem)))
         context = context_length(self.policy.causal.config.get_text_config())
         if len(ids) >= context:
-            raise BadInput(f"question {problem.id} has {len(ids)} tokens, the policy's context {context}")
+            raise UserError(f"question {problem.id} has {len(ids)} tokens, the policy's context {context}")
         return ids
 
     def _fitting(self, sampling: Sampling, ids: Sequence[int]) -> Sampling:

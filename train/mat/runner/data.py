@@ -7,14 +7,14 @@ import logging
 from collections.abc import Sequence
 
 from data.preprocess.stats import normalised
-from envs.base_env import DataOptions, Problem, Task, TaskError
-from reason.evaluation.arguments import BadInput
+from envs.base_env import DataOptions, Problem, Task
+from reason.common.errors import UserError
 
 LOG = logging.getLogger(__name__)
 
 
 def load(args: argparse.Namespace, task: Task) -> tuple[list[Problem], list[Problem]]:
-    """(training problems, held-out problems). Raises BadInput: unreadable, without answers, or not apart."""
+    """(training problems, held-out problems). Raises UserError: unreadable, without answers, or not apart."""
     own = DataOptions("train", args.dataset_path, args.limit, None, args.level, path_flag="--dataset_path")
     others = DataOptions(
         args.eval_split, args.eval_dataset_path, args.eval_limit, None, args.level, path_flag="--eval_dataset_path"
@@ -26,12 +26,12 @@ def load(args: argparse.Namespace, task: Task) -> tuple[list[Problem], list[Prob
 def _problems(task: Task, options: DataOptions) -> list[Problem]:
     try:
         return task.problems(options)
-    except TaskError as error:
-        raise BadInput(f"{options.path_flag}: {error}" if options.data_path else str(error)) from None
+    except UserError as error:
+        raise UserError(f"{options.path_flag}: {error}" if options.data_path else str(error)) from None
 
 
 def apart(train: Sequence[Problem], held_out: Sequence[Problem], drop: bool) -> list[Problem]:
-    """The training problems without those that are held out; with any, raises BadInput unless they are to be dropped.
+    """The training problems without those that are held out; with any, raises UserError unless they are to be dropped.
 
     Questions are compared without case, spacing and typesetting.
     """
@@ -40,12 +40,12 @@ def apart(train: Sequence[Problem], held_out: Sequence[Problem], drop: bool) -> 
     overlap = len(train) - len(kept)
     if overlap and not drop:
         first = next(problem for problem in train if normalised(problem.question) in known)
-        raise BadInput(
+        raise UserError(
             f"{overlap} of {len(train)} training questions are held out too, such as {first.id}: "
             f"{first.question[:60]!r}; give other files, or --drop_overlap"
         )
     if not kept:
-        raise BadInput("no training question is left: all are held out")
+        raise UserError("no training question is left: all are held out")
     if overlap:
         LOG.warning("%d of %d training questions are held out and are not trained on", overlap, len(train))
     return kept

@@ -28,10 +28,10 @@ class RolloutEngine(Protocol):
     dtype: torch.dtype  # that it computes in
 
     def start(self) -> None:
-        """What may fail in one process alone before the first `push`. Raises BadInput."""
+        """What may fail in one process alone before the first `push`. Raises UserError."""
 
     def push(self) -> None:
-        """Take over the policy's weights; nothing computed by old ones is left. Raises TrainingError.
+        """Take over the policy's weights; nothing computed by old ones is left. Raises RunError.
 
         All processes must do so at once where the policy is in shards.
         """

@@ -23,8 +23,8 @@ from pathlib import Path
 import torch
 
 from envs.base_env import Problem
+from reason.common.errors import RunError
 from train.mat.buffers.rollout import Rollout, restored
-from train.mat.errors import TrainingError
 from train.mat.runner.checkpoint import save_policy, save_state
 from train.mat.runner.collect import Collector
 from train.mat.runner.guards import Guards
@@ -76,7 +76,7 @@ class Runner:
     seconds: dict[str, float] = field(default_factory=dict)  # of the update: sampling, learning
 
     async def train(self, log: RunLog | None) -> None:
-        """All updates that are left. Raises TrainingError, ModelError; checkpoints stay as they were.
+        """All updates that are left. Raises RunError, ModelError; checkpoints stay as they were.
 
         The first process has the log.
         """
@@ -111,7 +111,7 @@ class Runner:
                 self.save()
 
     async def _push(self) -> None:
-        """Give the engine the policy's weights and see that it has them. Raises TrainingError, BadInput, ModelError."""
+        """Give the engine the policy's weights and see that it has them. Raises RunError, UserError, ModelError."""
         for step in (self.collector.generator.start, self.collector.generator.push):
             with self.collector.processes.together():
                 step()
@@ -121,7 +121,7 @@ class Runner:
         began, questions = time.monotonic(), self.schedule.questions
         rollouts = await self.collector.collect((update - 1) * questions, questions)
         if not rollouts:
-            raise TrainingError(f"update {update}: no solution could be graded and scored, so there is no batch")
+            raise RunError(f"update {update}: no solution could be graded and scored, so there is no batch")
         self.seconds["seconds_sampling"] = time.monotonic() - began
         return rollouts
 
@@ -178,7 +178,7 @@ class Runner:
             save_state(self.folder, self.done, state)
 
     def restore(self, state: dict) -> None:
-        """Take up a checkpoint's state. Raises BadInput where it is of another model."""
+        """Take up a checkpoint's state. Raises UserError where it is of another model."""
         trainer = self.trainer
         self.done, self.best, self.spent = state["done"], state["best"], state.get("spent", 0.0)
         trainer.policy.restore(state["policy"])

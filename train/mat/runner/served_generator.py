@@ -11,11 +11,11 @@ import requests
 import torch
 from safetensors.torch import save_file
 
+from reason.common.errors import RunError
 from reason.inference.base import ModelError, Sampling
 from reason.inference.fastchat import FastChatLM
 from reason.llm_service.workers.generation import Generated
 from train.mat.agents.policy import Policy
-from train.mat.errors import TrainingError
 
 SECONDS = 1800.0  # that a worker may take to load weights, the end of what it has under way included
 
@@ -45,7 +45,7 @@ class ServedGenerator:
         with ThreadPoolExecutor(self.replicas) as threads:
             errors = list(filter(None, threads.map(self._push_to, [one.address for one in self.pool.workers])))
         if errors:
-            raise TrainingError("; ".join(errors))
+            raise RunError("; ".join(errors))
 
     def _push_to(self, address: str) -> str | None:
         """What went wrong at one worker."""

@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 
 from envs.base_env import Problem
+from reason.common.errors import RunError
 from reason.inference.base import Sampling
 from train.mat.agents.policy import Policy
 from train.mat.buffers.batches import passes
 from train.mat.buffers.rollout import Rollout
-from train.mat.errors import TrainingError
 from train.mat.processes import ALONE, Processes
 from train.mat.runner.generator import RolloutEngine
 
@@ -26,7 +26,7 @@ async def verify(
     """Compare the log-probabilities of some solutions' beginnings by the engine with the policy's own.
 
     Every replica is asked. The whole distribution is, because where it is truncated rounding may decide about a token.
-    Raises TrainingError where they differ by more than rounding, ModelError; both in all processes.
+    Raises RunError where they differ by more than rounding, ModelError; both in all processes.
     """
     whole = Sampling(max_tokens=TOKENS)
     with processes.together():
@@ -39,7 +39,7 @@ async def verify(
     gap = gaps(replace(policy, sampling=whole), rollouts, processes)
     with processes.together():
         if not gap <= allowed:
-            raise TrainingError(
+            raise RunError(
                 f"the rollout engine does not sample with the policy's weights: its log-probabilities differ by "
                 f"{gap:.2g} a token from the policy's own, where {allowed:g} is allowed; was a worker started again, "
                 "or do two runs push to it?"

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import RunError, UserError
 from reason.inference.base import ModelError, Sampling
-from reason.llm_service.workers.base_worker import StartError, WorkerError
+from reason.llm_service.workers.base_worker import WorkerError
 from reason.llm_service.workers.generation import Generated
 from reason.llm_service.workers.model_worker import context_length
 from reason.llm_service.workers.process import loading
 from train.mat.agents.policy import Policy
-from train.mat.errors import TrainingError
 from train.mat.runner.generator import request
 
 if TYPE_CHECKING:
@@ -55,8 +54,8 @@ class VLLMGenerator:
         try:
             with loading(self.path), own_environment(self.policy.device):
                 self.engine = self._wait(self._start())
-        except StartError as error:
-            raise BadInput(f"--rollout_engine vllm: {error}") from error
+        except UserError as error:
+            raise UserError(f"--rollout_engine vllm: {error}") from error
 
     def push(self) -> None:
         """See `RolloutEngine`."""
@@ -65,7 +64,7 @@ class VLLMGenerator:
         try:
             self._wait(self.engine.take(self.policy.plain_weights(), self.dtype))
         except WorkerError as error:
-            raise TrainingError(str(error)) from None
+            raise RunError(str(error)) from None
 
     async def generate(self, prompt_ids: list[int], seeds: Sequence[int], sampling: Sampling) -> list[Generated]:
         """See `RolloutEngine`."""

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from reason.common.errors import RunError
 from train.mat.agents.policy import Policy
 from train.mat.buffers.batches import Pass, alike, collate, minibatches, passes
 from train.mat.buffers.rollout import Rollout
-from train.mat.errors import TrainingError
 from train.mat.models.critic import Critic
 from train.mat.processes import ALONE, Processes
 from train.mat.sharding import clip_gradients
@@ -72,7 +72,7 @@ class Trainer:
         return [one for one in (self.optimizer, self.critic_optimizer) if one is not None]
 
     def learn(self, rollouts: Sequence[Rollout], update: int) -> dict[str, float]:
-        """All epochs over one batch of solutions; returns means of what was measured. Raises TrainingError.
+        """All epochs over one batch of solutions; returns means of what was measured. Raises RunError.
 
         `update` names the batch in errors and seeds the mini-batches, so that a resumed run has the same ones. Each
         process is given all solutions.
@@ -234,7 +234,7 @@ class Trainer:
         if math.isfinite(value):
             return
         questions = ", ".join(dict.fromkeys(one.problem.id for one in batch[:4]))
-        raise TrainingError(f"{what} is {value} at {where} (questions {questions}, ...): nothing was learnt from it")
+        raise RunError(f"{what} is {value} at {where} (questions {questions}, ...): nothing was learnt from it")
 
 
 def _unit_of_token(rollout: Rollout, ratio: str) -> Tensor:

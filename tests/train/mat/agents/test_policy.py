@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import UserError
+from reason.common.seeds import draw_seed
 from reason.inference.base import Sampling
-from reason.inference.seeds import draw_seed
 from reason.model_cards import card as cards
 from tests.train.mat.families import save_family
 from tests.train.mat.toys import rollout
@@ -118,7 +118,7 @@ def test_weights_go_through_a_checkpoint(tmp_path: Path) -> None:
     other.restore(policy.weights())
     assert all(torch.equal(a, b) for a, b in zip(policy.weights().values(), other.weights().values()))
     assert all(p.dtype == torch.float32 for p in policy.trainable())
-    with pytest.raises(BadInput, match="another model"):
+    with pytest.raises(UserError, match="another model"):
         loaded(folder).restore(policy.weights())
 
 
@@ -164,10 +164,10 @@ def test_a_policy_without_a_stop_token_is_refused(tmp_path: Path) -> None:
     policy = loaded(folder)
     policy.tokenizer.eos_token = None
     policy.causal.generation_config.eos_token_id = None
-    with pytest.raises(BadInput, match="no stop token"):
+    with pytest.raises(UserError, match="no stop token"):
         Policy(policy.model, policy.tokenizer, policy.card, policy.sampling)
 
 
 def test_modules_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"none of them; it has down_proj"):
+    with pytest.raises(UserError, match=r"none of them; it has down_proj"):
         loaded(save_family(tmp_path, "qwen2"), lora=LoraOptions(modules=("c_attn",)))

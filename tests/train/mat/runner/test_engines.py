@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from envs.base_env import Problem
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import RunError, UserError
 from reason.inference.base import Sampling
 from reason.inference.fastchat import Services
 from reason.llm_service.workers.generation import Generated
@@ -27,7 +27,6 @@ from tests.train.mat.agents.test_policy import LORA, moved
 from tests.train.mat.families import save_family
 from tests.train.mat.runner.test_run import arguments, rows, run_folder
 from train.mat.agents.policy import LoraOptions, Policy, load
-from train.mat.errors import TrainingError
 from train.mat.runner.generator import Generator, RolloutEngine
 from train.mat.runner.served_generator import ServedGenerator
 from train.mat.runner.verify import verify
@@ -58,7 +57,7 @@ async def pushes(engine: RolloutEngine, policy: Policy) -> None:
     first = await sampled()
     moved(policy)
     assert await sampled() == first
-    with pytest.raises(TrainingError, match="does not sample with the policy's weights"):
+    with pytest.raises(RunError, match="does not sample with the policy's weights"):
         await verify(policy, engine, PROBLEM, ids)
     engine.push()
     await verify(policy, engine, PROBLEM, ids)
@@ -111,7 +110,7 @@ async def test_vllm_in_this_process(tied: bool, tmp_path: Path, monkeypatch: pyt
         engine.push()  # behind the samples that are under way
         assert len(await work) == 8
         await verify(policy, engine, PROBLEM, ids)
-    except BadInput as error:
+    except UserError as error:
         if runs_here():
             raise
         pytest.skip(f"vLLM cannot start on this machine: {error}")
@@ -155,7 +154,7 @@ async def test_served_workers(served, folder: Path, tmp_path: Path) -> None:
         ids = policy.tokenizer.encode("1 + 2\n")
         reply = ask(addresses[1], "worker_update_weights", folder=str(folder))  # as it was started
         assert reply["error_code"] == 0
-        with pytest.raises(TrainingError, match="does not sample with the policy's weights"):
+        with pytest.raises(RunError, match="does not sample with the policy's weights"):
             await verify(policy, engine, PROBLEM, ids)
         engine.push()
         await verify(policy, engine, PROBLEM, ids)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from envs.base_env import Problem
-from reason.evaluation.arguments import BadInput
+from reason.common.errors import UserError
 from train.mat.arguments import check, parser
 from train.mat.runner.data import apart
 from train.mat.runner.guards import WINDOW, Guards
@@ -22,10 +22,10 @@ def problem(question: str) -> Problem:
 
 def test_training_questions_that_are_held_out_are_found_by_what_they_say() -> None:
     train, held_out = [problem("What is $1 + 2$?"), problem("3 + 4")], [problem("what is 1+2")]
-    with pytest.raises(BadInput, match=r"1 of 2 training questions are held out too, such as What is"):
+    with pytest.raises(UserError, match=r"1 of 2 training questions are held out too, such as What is"):
         apart(train, held_out, drop=False)
     assert apart(train, held_out, drop=True) == train[1:]
-    with pytest.raises(BadInput, match="no training question is left"):
+    with pytest.raises(UserError, match="no training question is left"):
         apart(train[:1], held_out, drop=True)
 
 
@@ -111,14 +111,14 @@ def checked(*words: str, processes: int = 1):
     ],
 )
 def test_what_does_not_fit_together_is_refused(words: str, message: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(UserError) as caught:
         checked(*words.split())
     assert message in str(caught.value)
 
 
 def test_questions_divide_into_the_processes() -> None:
     assert checked("--questions", "6", processes=3).questions == 6
-    with pytest.raises(BadInput, match="--questions 6 do not divide into 4 processes"):
+    with pytest.raises(UserError, match="--questions 6 do not divide into 4 processes"):
         checked("--questions", "6", processes=4)
 
 

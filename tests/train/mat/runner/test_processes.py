@@ -73,7 +73,6 @@ FAILING = """
 import asyncio, sys
 from reason.inference.base import ModelError
 from train.mat import train_llm
-from train.mat.errors import TrainingError
 from train.mat.models import reward
 from train.mat.processes import started
 from train.mat.runner import collect
@@ -88,7 +87,7 @@ with started() as processes:
             breaks()
         try:
             asyncio.run(train_llm.run(train_llm.parser().parse_args(sys.argv[1:]), processes))
-        except (ModelError, TrainingError) as error:
+        except (ModelError, RunError) as error:
             print(f"{processes.rank}: {error}", flush=True)
 """
 

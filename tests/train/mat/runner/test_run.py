@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from envs.base_env import DataOptions, load_task
+from reason.common.errors import RunError
 from reason.evaluation.records import read_config, write_json
 from tests.fakes import PRM_CARD, ROOT, FakeWorker, fastchat_controller
 from tests.prm.tiny import save_prm
 from train.mat.buffers.batches import passes
-from train.mat.errors import TrainingError
 from train.mat.runner.checkpoint import load_state
 from train.mat.train_llm import main
 from train.mat.trainers import losses
@@ -76,7 +76,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_losses(
 
     def until_the_fourth(self: Trainer, rollouts: Any, update: int) -> dict[str, float]:
         if update == 4:
-            raise TrainingError("the loss is nan")
+            raise RunError("the loss is nan")
         return learn(self, rollouts, update)
 
     stopped = arguments(policy, tmp_path / "stopped", "--algorithm_name", algorithm, *more)

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
+from reason.common.errors import RunError
 from tests.train.mat.toys import QUESTION, RIGHT, WRONG, TableCritic, TablePolicy, rollout, trainer
 from train.mat.buffers.batches import Pass
 from train.mat.buffers.rollout import Rollout
-from train.mat.errors import TrainingError
 from train.mat.trainers import ALGORITHMS
 from train.mat.trainers.options import Options
 
@@ -163,7 +163,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_weights(algorithm:
     one = trainer(policy, algorithm)
     before = policy.logits.detach().clone()
     bad = [rollout([RIGHT], [1], [math.inf], group=3), rollout([WRONG], [1], [0.0], group=3)]
-    with pytest.raises(TrainingError, match=r"update 7, epoch 0, mini-batch 0 \(questions q3"):
+    with pytest.raises(RunError, match=r"update 7, epoch 0, mini-batch 0 \(questions q3"):
         one.learn(bad, 7)
     assert torch.equal(policy.logits.detach(), before)
 

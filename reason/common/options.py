@@ -1,0 +1,105 @@
+"""Options that are declared once, as the fields of a dataclass: flags, help, checks and defaults follow from it.
+
+    @dataclass(frozen=True)
+    class Rebase:
+        rebase_temperature: float = option(0.2, "temperature of the softmax over scores", metavar="T_b", above=0)
+
+A field's name is its flag's name. `check` is for `__post_init__`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Collection
+from dataclasses import MISSING
+from typing import Any
+
+from reason.common.command import str2bool
+from reason.common.errors import UserError, unknown
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    metavar: str | None = None,
+    choices: Collection[str] | None = None,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """A field with its line of help and its bounds: `least` <= value <= `most`, `above` < value."""
+    metadata = {
+        "help": help, "metavar": metavar, "choices": choices, "least": least, "above": above, "most": most,
+    }  # fmt: skip
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def fields_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
+    """The options of a dataclass by name: its fields that were made by `option`."""
+    return {field.name: field for field in dataclasses.fields(cls) if "help" in field.metadata}
+
+
+def add_options(parser: argparse._ActionsContainer, cls: type, skip: Collection[str] = (), note: str = "") -> None:
+    """Add a flag for each option of the dataclass. Its default is None, which means: not given.
+
+    `note` goes before each line of help, such as "rebase: ".
+    """
+    types_of = typing.get_type_hints(cls)
+    for name, field in fields_of(cls).items():
+        if name in skip:
+            continue
+        said = field.metadata
+        shown = "" if field.default in (None, MISSING) else f"; default {field.default}"
+        text = f"{note}{said['help']}{shown}".replace("%", "%%")
+        kind = _plain(types_of[name])
+        choices = ["True", "False"] if kind is bool else said["choices"]
+        metavar = said["metavar"] or ("|".join(choices) if choices else None)
+        reads: Any = str2bool if kind is bool else kind
+        parser.add_argument(f"--{name}", type=reads, default=None, metavar=metavar, help=text)
+
+
+def given_options(args: argparse.Namespace, cls: type) -> dict[str, Any]:
+    """The options of the dataclass that the command line gives."""
+    return {name: value for name in fields_of(cls) if (value := getattr(args, name, None)) is not None}
+
+
+def build(cls: type, values: dict[str, Any], what: str) -> Any:
+    """`cls(**values)`. Raises UserError for a name that is no option of it, `what` says whose (such as "beam_search"),
+    and for a value of another type or out of bounds.
+    """
+    known = [field.name for field in dataclasses.fields(cls)]
+    for name in values:
+        if name not in known:
+            raise UserError(unknown(f"option of {what}", name, known))
+    return cls(**values)
+
+
+def check(options: Any) -> None:
+    """Raise UserError, in one line, for the first field whose value has another type or is out of its bounds."""
+    types_of = typing.get_type_hints(type(options))
+    for name, field in fields_of(type(options)).items():
+        value, said = getattr(options, name), field.metadata
+        if value is None and types.NoneType in typing.get_args(types_of[name]):
+            continue
+        kind = _plain(types_of[name])
+        wanted = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}.get(kind, kind.__name__)
+        fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
+        if not fits or (isinstance(value, bool) and kind is not bool):
+            raise UserError(f"{name} must be {wanted}, not {value!r}")
+        if said["choices"] and value not in said["choices"]:
+            raise UserError(f"{name} must be {' or '.join(said['choices'])}, not {value!r}")
+        if said["least"] is not None and not value >= said["least"]:
+            raise UserError(f"{name} must be at least {said['least']}, not {value}")
+        if said["above"] is not None and not said["above"] < value < float("inf"):
+            raise UserError(f"{name} must be above {said['above']}, not {value}")
+        if said["most"] is not None and not value <= said["most"]:
+            raise UserError(f"{name} must be at most {said['most']}, not {value}")
+
+
+def _plain(hint: Any) -> type:
+    """`int` of `int | None`."""
+    return next((arg for arg in typing.get_args(hint) if arg is not types.NoneType), hint)
