@@ -76,6 +76,7 @@ class Task:
     prompt: Callable[[Problem], str]  # the user's turn: question and the request for the answer's form
     extract: Callable[[str], str | None]  # a solution's text -> its final answer
     grader: Callable[[], Grader]
+    gold: Callable[[str], str | None] = str  # a dataset's answer or reference solution -> the gold; None: unreadable
     oracle: Callable[[Problem, Sequence[str]], list[StepVerdict]] | None = None  # one verdict a step
     few_shot: tuple[tuple[str, str], ...] = ()  # (question, solution) examples, used with --is_few_shot
     max_new_tokens: int = 2048  # of a whole solution

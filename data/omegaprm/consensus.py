@@ -27,7 +27,6 @@ if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
 from data.omegaprm.output import Node, Record, solutions  # noqa: E402
-from envs import jsonl  # noqa: E402
 from envs.base_env import Problem, load_task  # noqa: E402
 from reason.common.command import (  # noqa: E402
     Parser,
@@ -35,6 +34,7 @@ from reason.common.command import (  # noqa: E402
     positive,
 )
 from reason.common.errors import UserError  # noqa: E402
+from reason.common.rows import checked_rows  # noqa: E402
 from reason.guided_search.solution import split_steps  # noqa: E402
 from reason.inference.base import LanguageModel, ModelError, RewardModel, Sampling, ServiceError  # noqa: E402
 from reason.inference.ledger import Ledger  # noqa: E402
@@ -197,7 +197,7 @@ async def _filter(source: Path, output: Path, judge: Judge, num_worker: int) -> 
 
 
 def _lines(source: Path) -> Iterator[Record]:
-    for place, row in jsonl.rows(source):
+    for place, row in checked_rows(source):
         missing = [name for name in ("question_id", "question", "final_answer", "reasoning_steps") if name not in row]
         if missing or not isinstance(row["reasoning_steps"], dict) or "label" not in row["reasoning_steps"]:
             name = (missing or ["reasoning_steps"])[0]

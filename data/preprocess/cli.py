@@ -20,9 +20,9 @@ from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG
 from data.preprocess.convert import Counts, Shape, convert
 from data.preprocess.formats import READERS
 from data.preprocess.options import Options
-from data.preprocess.rows import check_readable
 from reason.common.command import Parser
 from reason.common.errors import UserError
+from reason.common.rows import check_readable
 
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 MC_VALUES = ("math-aps", "math-aps-tree", "omegaprm")

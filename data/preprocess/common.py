@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.preprocess.rows import BadRow, Row, elements, field, found, place, rows, text_field
 from reason.common.errors import UserError
+from reason.common.rows import BadRow, Row, checked_rows, elements, field, quoted, text_field
 
 RIGHT, WRONG, UNKNOWN = 1, 0, -1
 STEP_TAG = "\n\n\n\n\n"  # OpenR's, one token of Qwen's and Llama's vocabularies
@@ -80,7 +80,7 @@ def from_row(row: Row) -> Solution:
     if not steps or len(labels) != len(steps):
         raise BadRow("labels", f"one a step is needed, at least one; there are {len(labels)} for {len(steps)} steps")
     if not set(labels) <= {RIGHT, WRONG, UNKNOWN}:
-        raise BadRow("labels", f"1, 0 and -1 are labels, not {found(labels)}")
+        raise BadRow("labels", f"1, 0 and -1 are labels, not {quoted(labels)}")
     per_step = {name: field(row, name, list) for name in PER_STEP if row.get(name) is not None}
     for name, values in per_step.items():
         if len(values) != len(steps):
@@ -95,7 +95,7 @@ def from_openr(row: Row, step_tag: str = STEP_TAG) -> Solution:
     signs = field(row, "label", list)
     for i, sign in enumerate(signs):
         if type(sign) not in (str, int) or sign not in LABELS:
-            raise BadRow(f"label[{i}]", f'"+" or "-" is needed, not {found(sign)}')
+            raise BadRow(f"label[{i}]", f'"+" or "-" is needed, not {quoted(sign)}')
     if len(pieces) != len(signs) + 1 or pieces[-1].strip() or not signs:
         ending = ", and text follows the last" if pieces[-1].strip() else ""
         raise BadRow("process", f"{len(pieces) - 1} step tags {step_tag!r} for {len(signs)} labels{ending}")
@@ -104,10 +104,8 @@ def from_openr(row: Row, step_tag: str = STEP_TAG) -> Solution:
 
 def read(path: Path) -> Iterator[Solution]:
     """The solutions of a file of the common format. Raises UserError, which names file, line and field."""
-    for line, row in rows(path):
+    for where, row in checked_rows(path):
         try:
-            if isinstance(row, BadRow):
-                raise row
             yield from_row(row)
         except BadRow as error:
-            raise UserError(f"{place(path, line)}: {error}") from None
+            raise UserError(f"{where}: {error}") from None

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution, encoded
 from data.preprocess.options import Options, Reader
-from data.preprocess.rows import BadRow, Row, place, rows
 from reason.common.errors import UserError
+from reason.common.rows import BadRow, Row, place, rows
 
 SHOWN = 5  # bad rows of a file that are told one by one
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution
 from data.preprocess.options import Options
-from data.preprocess.rows import BadRow, Row, elements, field, found, optional, text_field
+from reason.common.rows import BadRow, Row, elements, field, optional, quoted, text_field
 
 BLANK_LINE = "\n\n"  # between the texts of a tree's nodes, as the flat form has it
 
@@ -79,7 +79,7 @@ def _point(entry: Row, at: str, options: Options) -> Point:
     """
     value = entry.get("mc_value", entry)
     if value is not None and (type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= 1):
-        what = "it is missing" if value is entry else f"not {found(value)}"
+        what = "it is missing" if value is entry else f"not {quoted(value)}"
         raise BadRow(f"{at}mc_value", f"a number from 0 to 1 or null is needed, {what}")
     c, k, kind = optional(entry, "c", int, at), optional(entry, "k", int, at), optional(entry, "kind", str, at)
     if c is not None and k is not None and not 0 <= c <= k:

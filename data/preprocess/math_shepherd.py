@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from data.preprocess.common import LABELS, Solution
 from data.preprocess.options import Options
-from data.preprocess.rows import BadRow, Row, field, found
+from reason.common.rows import BadRow, Row, field, quoted
 
 TAG = "ки"
 FIRST = re.compile(r"(?:^|\s)Step 1:\s")
@@ -22,7 +22,7 @@ def read(row: Row, options: Options) -> Iterator[Solution]:
         raise BadRow("input", 'a question and then "Step 1: " are needed')
     *pieces, rest = text.split(TAG)
     if rest.strip() or not pieces:
-        raise BadRow("input", f"{TAG!r} is needed behind each step; the text ends with {found(text[-20:])}")
+        raise BadRow("input", f"{TAG!r} is needed behind each step; the text ends with {quoted(text[-20:])}")
     labels, at = [], 0
     for i, piece in enumerate(pieces):
         end = at + len(piece)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from data.preprocess.common import Solution, from_openr
 from data.preprocess.options import Options
-from data.preprocess.rows import Row
+from reason.common.rows import Row
 
 
 def read(row: Row, options: Options) -> Iterator[Solution]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from data.preprocess.common import STEP_TAG, UNKNOWN, Solution
-from data.preprocess.rows import Row
+from reason.common.rows import Row
 
 
 @dataclass

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution
 from data.preprocess.options import Options
-from data.preprocess.rows import BadRow, Row, elements, field, found, optional, text_field
+from reason.common.rows import BadRow, Row, elements, field, optional, quoted, text_field
 
 Step = tuple[str, int]  # text and label
 
@@ -63,7 +63,7 @@ def _rated(completion: Row, at: str, options: Options) -> Step:
     rating = optional(completion, "rating", int, at)
     labels = {1: RIGHT, 0: options.neutral, -1: WRONG, None: UNKNOWN}
     if rating not in labels:
-        raise BadRow(f"{at}rating", f"-1, 0, 1 or null is needed, not {found(rating)}")
+        raise BadRow(f"{at}rating", f"-1, 0, 1 or null is needed, not {quoted(rating)}")
     return text_field(completion, "text", at), labels[rating]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution
 from data.preprocess.options import Options
-from data.preprocess.rows import BadRow, Row, elements, field, text_field
+from reason.common.rows import BadRow, Row, elements, field, text_field
 
 
 def read(row: Row, options: Options) -> Iterator[Solution]:

@@ -25,9 +25,9 @@ if __package__ in (None, ""):
 
 from data.preprocess.cli import tag
 from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG, Solution, encoded, from_openr, from_row
-from data.preprocess.rows import BadRow, place, rows, text_field
 from reason.common.command import Parser
 from reason.common.errors import UserError
+from reason.common.rows import BadRow, checked_rows, text_field
 
 SHOWN = 5  # leaked questions that are named
 FRACTION = re.compile(r"\\[dt]frac")
@@ -116,26 +116,22 @@ def _percentiles(counts: Counter[int]) -> Report:
 
 def solutions(path: Path, step_tag: str) -> Iterator[Solution]:
     """The solutions of a file of either form. Raises UserError."""
-    for line, row in rows(path):
+    for where, row in checked_rows(path):
         try:
-            if isinstance(row, BadRow):
-                raise row
             if "process" not in row and "steps" not in row:
                 raise BadRow("", "neither `steps` (common format) nor `process` (OpenR's) is there; convert it first")
             yield from_openr(row, step_tag) if "process" in row else from_row(row)
         except BadRow as error:
-            raise UserError(f"{place(path, line)}: {error}") from None
+            raise UserError(f"{where}: {error}") from None
 
 
 def questions(path: Path) -> Iterator[tuple[str, str]]:
     """(place, question) for each row of any file that has them. Raises UserError."""
-    for line, row in rows(path):
+    for where, row in checked_rows(path):
         try:
-            if isinstance(row, BadRow):
-                raise row
-            yield place(path, line), text_field(row, "question" if "question" in row else "problem")
+            yield where, text_field(row, "question" if "question" in row else "problem")
         except BadRow as error:
-            raise UserError(f"{place(path, line)}: {error}") from None
+            raise UserError(f"{where}: {error}") from None
 
 
 def leakage(counted: set[bytes], against: list[Path]) -> Report:

@@ -3,7 +3,7 @@
 from envs.base_env import Problem, Task
 from envs.grading.extract import extract
 from envs.grading.math_grader import MathGrader
-from envs.MATH.dataset import problems
+from envs.MATH.dataset import gold, problems
 
 REQUEST = "Put your final answer within \\boxed{}."
 
@@ -13,4 +13,4 @@ def prompt(problem: Problem) -> str:
     return f"{problem.question}\n{REQUEST}"
 
 
-TASK = Task(name="MATH", problems=problems, prompt=prompt, extract=extract, grader=MathGrader)
+TASK = Task(name="MATH", problems=problems, prompt=prompt, extract=extract, grader=MathGrader, gold=gold)

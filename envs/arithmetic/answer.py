@@ -20,6 +20,12 @@ def extract(text: str) -> str | None:
     return str(int(match.group(1))) if match else None
 
 
+def gold(text: str) -> str | None:
+    """The integer of a reference: it stands alone, behind the last ####, or at the end of a solution; None without."""
+    match = _INTEGER.fullmatch(text.rpartition("####")[2][:100])
+    return str(int(match.group(1))) if match else extract(text)
+
+
 class IntegerGrader:
     """Two answers are equal when both are integers of the same value."""
 

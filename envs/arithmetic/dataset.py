@@ -1,15 +1,17 @@
-"""Problems of the arithmetic task: generated, or read from a JSONL file with `question` and `answer`."""
+"""Problems of the arithmetic task: generated, or read from a file with `question` and `answer`."""
 
 from __future__ import annotations
 
 import random
 from itertools import islice
 
-from envs import jsonl
 from envs.arithmetic import generator
+from envs.arithmetic.answer import gold
 from envs.arithmetic.expression import ExpressionError, evaluate, parse, to_text
 from envs.base_env import DataOptions, Problem
+from envs.problems import from_file, problem_of, select
 from reason.common.errors import UserError
+from reason.common.rows import BadRow, Row
 
 DEFAULT_LIMIT = 1000  # the generator never ends
 
@@ -17,7 +19,7 @@ DEFAULT_LIMIT = 1000  # the generator never ends
 def problems(options: DataOptions) -> list[Problem]:
     """The problems chosen by `options`; ids are `arithmetic/<level>/<split>/<seed>/<index>`. Raises UserError."""
     if options.data_path is not None:
-        return jsonl.select(jsonl.load(options.data_path, _read), options)
+        return select(from_file(options.data_path, _read), options)
     level, limit = options.level or generator.DEFAULT_LEVEL, options.limit
     if limit is not None and limit < 1:
         raise UserError(f"limit {limit} is below 1")
@@ -33,13 +35,13 @@ def problems(options: DataOptions) -> list[Problem]:
     return chosen
 
 
-def _read(row: jsonl.Row, place: str, index: int) -> Problem:
-    question, answer = jsonl.field(row, place, "question", "problem"), jsonl.field(row, place, "answer").strip()
+def _read(row: Row, number: int) -> Problem:
+    """A row whose question is an expression and whose answer is its value. Raises BadRow."""
+    problem = problem_of(row, gold, str(number))
     try:
-        value = evaluate(parse(question.removeprefix(generator.CHECK_TAG)))
+        value = evaluate(parse(problem.question.removeprefix(generator.CHECK_TAG)))
     except ExpressionError as error:
-        raise UserError(f"{place}: field 'question': {error}") from None
-    if answer != str(value):
-        raise UserError(f"{place}: field 'answer' is {answer[:40]!r}, but the question's value is {str(value)[:40]}")
-    level = jsonl.field(row, place, "level") if row.get("level") is not None else None
-    return Problem(str(row.get("id", f"{index}")), question, answer, level)
+        raise BadRow("question", str(error)) from None
+    if problem.answer != str(value):
+        raise BadRow("answer", f"is {problem.answer[:40]!r}, but the question's value is {str(value)[:40]}")
+    return problem

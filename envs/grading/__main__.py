@@ -20,13 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from envs import jsonl
 from envs.base_env import Verdict
 from envs.grading.extract import extract, extract_gold
 from envs.grading.math_grader import MathGrader
 from envs.grading.pool import GradingPool, PoolError
 from envs.grading.regrade import regrade
 from reason.common.errors import UserError
+from reason.common.rows import checked_rows
 
 Row = dict[str, Any]
 VERDICTS = {True: "equal", False: "not_equal", None: "undecided"}
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def grade_file(source: Path, target: Path, processes: int, limit: float) -> str:
     """Grade every row of `source` into `target`, in order; returns the text to print."""
-    rows = [_checked(dict(row), place) for place, row in jsonl.rows(source)]
+    rows = [_checked(dict(row), place) for place, row in checked_rows(source)]
     if not rows:
         raise UserError(f"{source} holds no rows")
     pool = GradingPool(processes, limit)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from envs import jsonl
 from envs.base_env import Grader, Task, load_task
 from reason.common.errors import UserError
+from reason.common.rows import checked_rows
 
 SHOWN = 40  # changes that are printed
 _MARKS = {True: "right", False: "wrong", None: "undecided"}
@@ -39,7 +39,7 @@ async def regrade(run_dir: Path, task_name: str | None) -> str:
     after: Counter[str] = Counter()
     changes: list[Change] = []
     try:
-        for place, record in jsonl.rows(run_dir / "record.jsonl"):
+        for place, record in checked_rows(run_dir / "record.jsonl"):
             for change, verdicts in await _record(task, grader, place, record):
                 before[_MARKS[verdicts[0]]] += 1
                 after[_MARKS[verdicts[1]]] += 1

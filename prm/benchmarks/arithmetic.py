@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from data.preprocess.common import Solution
-from data.preprocess.rows import BadRow, Row, elements, field, place, text_field
 from envs.arithmetic import TASK
 from envs.arithmetic.expression import ExpressionError, parse
 from envs.arithmetic.generator import CHECK_TAG
@@ -24,6 +23,7 @@ from prm.benchmarks.cases import RIGHT, WRONG, Case, Scored, Skips, case_of, rea
 from prm.benchmarks.report import Result
 from prm.benchmarks.scoring import opened, score
 from reason.common.errors import UserError
+from reason.common.rows import BadRow, Row, elements, field, place, text_field
 from reason.evaluation import records
 from reason.guided_search.solution import split_steps
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution, encoded
-from data.preprocess.rows import BadRow, Row, place, rows
 from reason.common.errors import UserError
+from reason.common.rows import BadRow, Row, place, rows
 
 Reader = Callable[[Row], Iterable[Solution]]  # raises BadRow
 

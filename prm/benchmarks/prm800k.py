@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 
 from data.preprocess.common import UNKNOWN, Solution, from_row
-from data.preprocess.rows import BadRow, Row, text_field
 from prm.benchmarks import steps
 from prm.benchmarks.cases import Skips, read
 from prm.benchmarks.report import Result
 from prm.benchmarks.scoring import opened, score
 from reason.common.errors import UserError
+from reason.common.rows import BadRow, Row, text_field
 
 
 async def run(args: argparse.Namespace) -> Result:

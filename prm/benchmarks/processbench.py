@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from data.preprocess import processbench
 from data.preprocess.options import Options
-from data.preprocess.rows import BadRow
 from prm.benchmarks import first_error, steps
 from prm.benchmarks.cases import Case, Scored, Skips, case_of, read
 from prm.benchmarks.report import Result, Row
 from prm.benchmarks.scoring import opened, score
 from reason.common.errors import UserError
+from reason.common.rows import BadRow, hub_rows
 
 HUB_ID = "Qwen/ProcessBench"
 SUBSETS = ("gsm8k", "math", "olympiadbench", "omnimath")
@@ -91,7 +90,8 @@ def chosen(wanted: list[str] | None, known: tuple[str, ...], where: str) -> list
 def from_hub(name: str, skips: Skips) -> list[Case]:
     """A subset from the hub. Raises UserError with one line when it cannot be had."""
     cases = []
-    for number, row in enumerate(hub_rows(name), 1):
+    advice = f"give --data_path a folder with {name}.json or {name}.jsonl"
+    for number, row in enumerate(hub_rows(HUB_ID, name, advice), 1):
         where = f"{HUB_ID} {name}, row {number}"
         try:
             cases += [case_of(solution, where) for solution in processbench.read(row, Options())]
@@ -100,17 +100,3 @@ def from_hub(name: str, skips: Skips) -> list[Case]:
     if not cases:
         raise UserError(f"{HUB_ID} {name}: holds no rows that can be used")
     return cases
-
-
-def hub_rows(name: str) -> list[dict[str, Any]]:
-    """The rows of a subset. Raises UserError."""
-    advice = f"give --data_path a folder with {name}.json or {name}.jsonl"
-    try:
-        from datasets import load_dataset  # heavy, and not needed for a local file
-    except ImportError:
-        raise UserError(f"{HUB_ID} needs the package datasets (pip install datasets), or {advice}") from None
-    try:
-        return list(load_dataset(HUB_ID, split=name))
-    except Exception as error:  # datasets raises many kinds for "not reachable" and "not there"
-        first_line = (str(error).splitlines() or [""])[0][:160]
-        raise UserError(f"cannot load {HUB_ID} from the hub ({type(error).__name__}: {first_line}); {advice}") from None

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from data.preprocess.common import encoded
-from data.preprocess.rows import BadRow, field, place, rows
 from prm.benchmarks.cases import Case, Scored, Skips
 from prm.generative.rows import Row
 from prm.scoring.layout import Layout
@@ -30,6 +29,7 @@ from prm.training.examples import Example
 from prm.training.model import Margins, Trainee
 from prm.training.trainer import PrmTrainer
 from reason.common.errors import UserError
+from reason.common.rows import BadRow, field, place, rows
 from reason.inference.base import ModelError
 from reason.inference.judge import judge_prompt, lm_card
 from reason.inference.prompting import render

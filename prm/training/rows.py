@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.preprocess.common import STEP_TAG, Solution, encoded, from_openr
-from data.preprocess.rows import BadRow, Row, field, text_field
 from prm.benchmarks.cases import Case, Skips, read
 from prm.benchmarks.prm800k import reader as from_common
+from reason.common.rows import BadRow, Row, field, text_field
 
 
 def read_files(paths: Sequence[Path], step_tags: Sequence[str], skips: Skips, limit: int | None = None) -> list[Case]:

@@ -24,11 +24,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-from envs import jsonl  # noqa: E402
 from envs.grading.extract import extract, extract_gold  # noqa: E402
 from envs.grading.math_grader import without_pool  # noqa: E402
 from envs.grading.pool import GradingPool, PoolError  # noqa: E402
 from reason.common.errors import UserError  # noqa: E402
+from reason.common.rows import checked_rows  # noqa: E402
 
 MATH_VERIFY = (str(Path(__file__).with_name("math_verify_worker.py")),)
 MATH_VERIFY_LIMIT = 30.0  # it bounds itself at 5 s a call
@@ -70,7 +70,7 @@ def read_pairs(path: Path | None) -> list[Row]:
             for pairs in cases[name].values()
             for gold, pred in pairs
         ]
-    rows = [dict(row) for _, row in jsonl.rows(path) if row.get("kind") == "equiv" and not row.get("disputed")]
+    rows = [dict(row) for _, row in checked_rows(path) if row.get("kind") == "equiv" and not row.get("disputed")]
     if not rows or any(not isinstance(row.get("expected"), bool) for row in rows):
         raise UserError(f"{path}: rows of kind equiv with gold, pred and a boolean expected are needed")
     return rows

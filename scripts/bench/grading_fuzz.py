@@ -25,10 +25,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-from envs import jsonl  # noqa: E402
 from envs.grading.math_grader import without_pool  # noqa: E402
 from envs.grading.pool import GradingPool, PoolError  # noqa: E402
 from reason.common.errors import UserError  # noqa: E402
+from reason.common.rows import BadRow, checked_rows, text_of  # noqa: E402
 
 SLACK = 0.5  # seconds above the limit that an answer may take
 IN_FLIGHT = 4
@@ -187,9 +187,15 @@ def main() -> int:
 
 
 def read_golds(path: Path | None) -> list[str]:
-    """Distinct golds."""
+    """Distinct golds. Raises UserError."""
     if path is not None:
-        return sorted({jsonl.field(row, place, "answer") for place, row in jsonl.rows(path)})
+        golds = set()
+        for place, row in checked_rows(path):
+            try:
+                golds.add(text_of(row, "answer"))
+            except BadRow as error:
+                raise UserError(f"{place}: {error}") from None
+        return sorted(golds)
     cases = runpy.run_path(str(ROOT / "tests" / "envs" / "grading" / "cases.py"))
     return sorted({gold for pairs in cases["EQUAL"].values() for gold, _ in pairs})
 

@@ -132,5 +132,5 @@ def test_bad_input_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err == "consensus.py: give one judge: --RM NAME or --LM NAME\n"
     assert consensus.main([*words, "--RM", "oracle", "--task_name", "arithmetic"]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "in.jsonl:1" in said and "question_id" in said
+    assert said.count("\n") == 1 and "in.jsonl, line 1" in said and "question_id" in said
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]

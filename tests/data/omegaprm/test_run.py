@@ -216,9 +216,9 @@ def test_questions_come_from_a_file_as_openr_takes_it(services, tmp_path):
 BAD = {
     "a split that the task lacks": (["--task_name", "MATH"], "give --question_file a JSONL file"),
     "no such file": (["--question_file", "/no/such.jsonl"], "/no/such.jsonl"),
-    "a torn line": (["--question_file", "{torn}"], "torn.jsonl:2"),
-    "a missing field": (["--question_file", "{field}"], "field.jsonl:1: field 'final_answer' or 'answer' is missing"),
-    "not a list of objects": (["--question_file", "{list}"], "item 2"),
+    "a torn line": (["--question_file", "{torn}"], "torn.jsonl, line 2"),
+    "a missing field": (["--question_file", "{field}"], "field.jsonl, line 1: final_answer or answer: text is needed"),
+    "not a list of objects": (["--question_file", "{list}"], "line 2: an object is needed, not 3"),
     "budget below the root's rollouts": (["--rollout_budget", 4], "rollout_budget"),
     "greedy rollouts": (["--temperature", 0], "temperature"),
     "shard 0": (["--shard", "0/3"], "--shard"),

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.preprocess.common import STEP_TAG, Solution, encoded, from_openr, from_row, read
-from data.preprocess.rows import BadRow
 from reason.common.errors import UserError
+from reason.common.rows import BadRow
 
 text = st.text(min_size=1).map(str.strip).filter(bool)
 share = st.none() | st.floats(0, 1)

@@ -218,7 +218,7 @@ BAD = {  # format -> (row, how it is broken, what the error says)
         (lambda r: r["reasoning_steps"][1].pop("mc_value"),
          "reasoning_steps[1].mc_value: a number from 0 to 1 or null is needed, it is missing"),
         (lambda r: r["reasoning_steps"][1].update(mc_value=float("nan")),
-         "reasoning_steps[1].mc_value: a number from 0 to 1 or null is needed, not NaN"),
+         "not valid JSON: NaN is no value of JSON, a missing number is written as null"),
         (lambda r: r["reasoning_steps"][2].update(solution_prefix="Multiply first."),
          "reasoning_steps[2].solution_prefix: does not begin with the question"),
         (lambda r: r["reasoning_steps"][2].update(c=3, k=2), "reasoning_steps[2].c: is 3 of k = 2"),

@@ -92,11 +92,19 @@ def test_a_local_file(tmp_path):
     path.write_text('{"question": "2 + 3 * 4", "answer": "14"}\n{"question": "2 + 3", "answer": 5, "id": "b"}\n')
     problems = TASK.problems(DataOptions(data_path=path))
     assert [(p.id, p.answer) for p in problems] == [("0", "14"), ("b", "5")]
+    references = ["3 * 4 = 12; 2 + 12\n2 + 12 = 14", "First 12, then 14.\n#### 14", " 14 "]
+    path.write_text("".join(json.dumps({"question": "2 + 3 * 4", "answer": text}) + "\n" for text in references))
+    assert [p.answer for p in TASK.problems(DataOptions(data_path=path))] == ["14"] * 3
+    path.write_text(json.dumps({"question": "2 + 3 * 4", "answer": "it is 14"}))
+    with pytest.raises(
+        UserError, match=r"questions\.jsonl, line 1: answer: no final answer can be read from 'it is 14'"
+    ):
+        TASK.problems(DataOptions(data_path=path))
     path.write_text(json.dumps({"question": "2 + 3 * 4", "answer": "20"}))
-    with pytest.raises(UserError, match=r"questions.jsonl:1: field 'answer' is '20'.*value is 14"):
+    with pytest.raises(UserError, match=r"questions\.jsonl, line 1: answer: is '20', .*value is 14"):
         TASK.problems(DataOptions(data_path=path))
     path.write_text(json.dumps({"question": "2 plus 3", "answer": "5"}))
-    with pytest.raises(UserError, match=r"questions.jsonl:1: field 'question'"):
+    with pytest.raises(UserError, match=r"questions\.jsonl, line 1: question: "):
         TASK.problems(DataOptions(data_path=path))
 
 

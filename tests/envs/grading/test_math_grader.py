@@ -107,9 +107,9 @@ def test_the_command_grades_a_file(tmp_path, capsys):
     "rows, message",
     [
         ([], "holds no rows"),
-        ([{"id": 1, "kind": "other"}], "rows.jsonl:1: field 'kind' must be equiv or extract"),
-        ([{"id": 1, "kind": "equiv", "gold": "1"}], "rows.jsonl:1: field 'pred' must be text"),
-        ([{"kind": "extract", "pred": "1"}], "rows.jsonl:1: field 'id' is missing"),
+        ([{"id": 1, "kind": "other"}], "rows.jsonl, line 1: field 'kind' must be equiv or extract"),
+        ([{"id": 1, "kind": "equiv", "gold": "1"}], "rows.jsonl, line 1: field 'pred' must be text"),
+        ([{"kind": "extract", "pred": "1"}], "rows.jsonl, line 1: field 'id' is missing"),
     ],
 )
 def test_bad_rows_are_one_line_and_status_2(tmp_path, capsys, rows, message):

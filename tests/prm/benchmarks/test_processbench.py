@@ -112,6 +112,6 @@ def test_the_hub_away_is_one_line(run, capsys, monkeypatch):
 
 def test_rows_of_the_hub(run, tmp_path, monkeypatch):
     rows = processbench_rows(per_problem=1)
-    monkeypatch.setattr(processbench, "hub_rows", lambda name: rows[:8] if name == "gsm8k" else rows[8:16])
+    monkeypatch.setattr(processbench, "hub_rows", lambda hub, name, advice: rows[:8] if name == "gsm8k" else rows[8:16])
     assert run() == 0
     assert [d["name"] for d in result_of(tmp_path / "out")["data"]] == list(processbench.SUBSETS)

@@ -244,8 +244,8 @@ def test_bad_input_is_one_line(policy: Path, tmp_path: Path, capsys: pytest.Capt
     data.write_text('{"question": "10 + 20 + 30"}\n', encoding="utf-8")
     nameless = save_prm(tmp_path / "prm", card=None)
     cases = [
-        (["--dataset_path", data], "field 'answer' is missing"),
-        (["--dataset_path", tmp_path / "no.jsonl"], "cannot read"),
+        (["--dataset_path", data], "answer: text is needed, it is missing"),
+        (["--dataset_path", tmp_path / "no.jsonl"], "cannot be read"),
         (["--prm_name_or_path", nameless], "name one with --prm_card"),
         (["--model_name_or_path", tmp_path / "no_policy"], "there is no folder"),
         (["--resume", tmp_path], "there is no run"),

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from data.preprocess import rows as module
-from data.preprocess.rows import BadRow, rows
+from reason.common import rows as module
 from reason.common.errors import UserError
+from reason.common.rows import BadRow, checked_rows, rows, text_of
 
 ROWS = [{"n": i, "text": "ки\n" * (i % 7), "deep": {"list": [1, "]", "}"]}} for i in range(50)]
 
@@ -44,6 +44,8 @@ def test_nothing_is_no_row(tmp_path, text):
         (b"[1]", "an object is needed, not [1]"),
         (b'{"a": "\xff"}', "not UTF-8 text (invalid start byte at byte 7 of the line)"),
         (b'{"a": ' + b"[" * 100_000, "not readable JSON: "),
+        (b'{"a": [1, NaN]}', "not valid JSON: NaN is no value of JSON, a missing number is written as null"),
+        (b'{"a": -Infinity}', "not valid JSON: -Infinity is no value of JSON"),
         (b'{"a": ' + b"9" * 5000 + b"}", "not readable JSON: "),
     ],
 )
@@ -74,6 +76,35 @@ def test_a_file_that_cannot_be_read_to_its_end(tmp_path, data, message):
     with pytest.raises(UserError) as raised:
         read(path)
     assert str(raised.value) == f"{path}{message}"
+
+
+def test_nan_in_a_list_spoils_its_row_alone(tmp_path):
+    path = tmp_path / "list.json"
+    path.write_text('[{"a": 1}, {"a": NaN}, {"a": 3}]')
+    found = read(path)
+    assert found[0] == {"a": 1} and isinstance(found[1], BadRow) and found[2] == {"a": 3}
+
+
+def test_rows_of_which_none_may_be_bad(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('\n{"a": 1}\n{"a": \n')
+    checked = checked_rows(path)
+    assert next(checked) == (f"{path}, line 2", {"a": 1})
+    with pytest.raises(UserError, match="line 3: not valid JSON"):
+        next(checked)
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [({"a": " x "}, " x "), ({"a": None, "b": 2}, "2"), ({"b": 0.5}, "0.5"), ({"a": "", "b": "y"}, None), ({}, None),
+     ({"a": True}, None), ({"a": 1e999}, None), ({"a": [1]}, None)],
+)  # fmt: skip
+def test_the_first_field_as_text(row, text):
+    if text is not None:
+        assert text_of(row, "a", "b") == text
+    else:
+        with pytest.raises(BadRow, match=r"^a"):
+            text_of(row, "a", "b")
 
 
 def test_an_endless_line(tmp_path, monkeypatch):
