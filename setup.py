@@ -21,11 +21,18 @@ def requirements() -> tuple[list[str], dict[str, list[str]]]:
     return core, extras
 
 
+def version() -> str:
+    """What `reason.__version__` says, read without importing it."""
+    line = re.search(r'^__version__ = "([^"]+)"$', (ROOT / "reason/__init__.py").read_text("utf-8"), re.MULTILINE)
+    assert line is not None
+    return line[1]
+
+
 CORE, EXTRAS = requirements()
 
 setup(
     name="openr",
-    version="0.1.0",
+    version=version(),
     description="Search, process rewards and reinforcement learning for LLM reasoning",
     license="MIT",
     license_files=["LICENSE"],
@@ -35,6 +42,7 @@ setup(
         "prm": ["training/deepspeed/*.json"],
         "reason": ["model_cards/*.yaml", "llm_service/*.sh", "llm_service/models/*", "llm_service/models/*/*"],
     },
+    entry_points={"console_scripts": ["openr = reason.cli:main"]},
     install_requires=CORE,
     extras_require=EXTRAS,
 )

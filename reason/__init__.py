@@ -1,0 +1,3 @@
+"""Search, process rewards and reinforcement learning for LLM reasoning."""
+
+__version__ = "0.1.0"

@@ -25,6 +25,7 @@ from envs.grading.extract import extract, extract_gold
 from envs.grading.math_grader import MathGrader
 from envs.grading.pool import GradingPool, PoolError
 from envs.grading.regrade import regrade
+from reason.common.command import Parser
 from reason.common.errors import UserError
 from reason.common.rows import checked_rows
 
@@ -35,7 +36,7 @@ VERDICTS = {True: "equal", False: "not_equal", None: "undecided"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m envs.grading", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     regrading = arguments[:1] == ["regrade"]

@@ -8,9 +8,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[2])
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from prm.training.run import main  # noqa: E402
+from prm.training import run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return run.main(None, "runs/prm", str(__doc__), arguments)
+
 
 if __name__ == "__main__":
-    sys.exit(main(None, "runs/prm", __doc__))
+    sys.exit(main())

@@ -13,24 +13,46 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from reason.common.errors import RunError, UserError, unknown
 
 Act = Callable[[], int | None] | Callable[[], Awaitable[int | None]]
+
+_CALLED: ContextVar[str | None] = ContextVar("_CALLED", default=None)
+
+
+@contextlib.contextmanager
+def called(name: str) -> Iterator[None]:
+    """Within it, commands call themselves `name` in help and messages, such as "openr eval" for evaluate.py."""
+    before = _CALLED.set(name)
+    try:
+        yield
+    finally:
+        _CALLED.reset(before)
+
+
+def _name_of(prog: str | None) -> str | None:
+    """What a command calls itself; one of its sub-commands already begins with the other name."""
+    name = _CALLED.get()
+    return prog if name is None or (prog or "").startswith(f"{name} ") else name
 
 
 class Parser(argparse.ArgumentParser):
     """argparse for the project's commands: flags in full, a mistake is one line and exit status 2.
 
     Every command also takes --config FILE.yaml and --print_config. A file's options are read as if they were typed
-    before the command line's own, so they pass the same checks and a flag wins over the file.
+    before the command line's own, so they pass the same checks and a flag wins over the file. argcomplete completes
+    its flags in a shell.
     """
 
-    def __init__(self, *args: Any, allow_abbrev: bool = False, **options: Any) -> None:
-        super().__init__(*args, allow_abbrev=allow_abbrev, **options)
+    _completing: ClassVar[bool] = False  # whether argcomplete is asking
+
+    def __init__(self, prog: str | None = None, *, allow_abbrev: bool = False, **options: Any) -> None:
+        super().__init__(_name_of(prog), allow_abbrev=allow_abbrev, **options)
         self._typed: set[str] = set()  # flags of the command line, where a file was read too
         self._file: str | None = None
         group = self.add_argument_group("options from a file")
@@ -40,7 +62,14 @@ class Parser(argparse.ArgumentParser):
         group.add_argument("--print_config", action="store_true", default=argparse.SUPPRESS, help=written)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """See argparse; --config and --print_config are dealt with here."""
+        """See argparse; --config and --print_config are dealt with here, and a shell that asks for completions."""
+        if Parser._completing:
+            return super().parse_known_args(args, namespace)
+        if "_ARGCOMPLETE" in os.environ:
+            import argcomplete
+
+            Parser._completing = True
+            argcomplete.autocomplete(self)  # asks the parser, answers the shell and ends the process
         words = list(sys.argv[1:] if args is None else args)
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         first.error = self.error  # type: ignore[method-assign]
@@ -174,10 +203,11 @@ def run_command(prog: str, act: Act, speaks: bool = True) -> int:
     130 on Ctrl-C, 143 on SIGTERM (where `act` is a coroutine function), 141 when nobody reads its output any more.
     Each error is one line on stderr; `speaks` False leaves it to another process of the same run.
     """
+    name = _name_of(prog)
 
     def say(message: object) -> None:
         if speaks:
-            print(f"{prog}: {' '.join(str(message).split())}", file=sys.stderr)
+            print(f"{name}: {' '.join(str(message).split())}", file=sys.stderr)
 
     try:
         return int((asyncio.run(_stopped_by_sigterm(act)) if inspect.iscoroutinefunction(act) else act()) or 0)  # type: ignore[arg-type]

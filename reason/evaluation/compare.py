@@ -6,7 +6,6 @@ answered, question by question (paired bootstrap, and McNemar's exact p where ou
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+from reason.common.command import Parser
 from reason.common.errors import UserError
 from reason.evaluation import stats
 from reason.evaluation.closing import TOKENS
@@ -156,7 +156,7 @@ def _same(run: Run, name: str) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = argparse.ArgumentParser(prog="compare.py", description="Compare run folders in one table.")
+    p = Parser(prog="compare.py", description="Compare run folders in one table.")
     p.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR")
     p.add_argument(
         "--against", action="append", default=[], metavar="RUN_DIR:VOTE",
