@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reason.inference.base import Sampling
+
 # What differs from `Options`, by the name of who published it.
 PRESETS: dict[str, dict[str, object]] = {
     "default": {},
@@ -64,8 +66,7 @@ class Options:
             raise ValueError(f"length_scale must be above 0, not {self.length_scale}")
         if self.c_puct < 0:
             raise ValueError(f"c_puct must not be negative: {self.c_puct}")
-        if self.top_k == 0 or self.top_k < -1:
-            raise ValueError(f"top_k must be -1 (off) or at least 1, not {self.top_k}")
+        Sampling(self.temperature, self.top_p, self.top_k, self.max_new_tokens)
         if not (0 < self.error < 1 and 0 < self.least_value < 1):
             raise ValueError(f"error and least_value must lie between 0 and 1: {self.error}, {self.least_value}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from reason.inference.base import MOST_SAMPLES, MOST_TOKENS, Sampling
+
 CHOICES = {  # option -> what it may be
     "prior": ("count", "logprob"),
     "back_up": ("mean", "max"),
@@ -65,12 +67,11 @@ class SearchOptions:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be {' or '.join(known)}, not {getattr(self, name)!r}")
-        if self.temperature < 0:
-            raise ValueError(f"temperature must not be negative: {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
-        if self.top_k == 0 or self.top_k < -1:
-            raise ValueError(f"top_k must be -1 (off) or at least 1, not {self.top_k}")
+        most = dict.fromkeys(("num_sequence", "width", "budget", "wave_size"), MOST_SAMPLES)
+        for name, bound in (most | dict.fromkeys(("max_new_tokens", "max_step_tokens"), MOST_TOKENS)).items():
+            if getattr(self, name) is not None and getattr(self, name) > bound:
+                raise ValueError(f"{name} must be at most {bound}, not {getattr(self, name)}")
+        Sampling(self.temperature, self.top_p, self.top_k)
         if self.pb_c_base <= 0 or self.pb_c_init < 0:
             raise ValueError(
                 f"pb_c_base must be above 0 and pb_c_init not negative: {self.pb_c_base}, {self.pb_c_init}"

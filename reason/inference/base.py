@@ -27,9 +27,14 @@ class ServiceError(UserError):
     """The services are not as the run needs them (controller away, model unknown, other card): the run cannot start."""
 
 
+MOST_TOKENS = 2**31 - 1  # what `max_tokens` and `top_k` can say
+MOST_SAMPLES = 2**16  # of one request
+HOTTEST = 100.0  # temperature
+
+
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample. temperature 0 is greedy; top_k -1 is off."""
+    """How to sample. temperature 0 is greedy; top_k -1 is off. Raises UserError for a number out of its bounds."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -37,6 +42,16 @@ class Sampling:
     max_tokens: int = 2048
     stop: tuple[str, ...] = ()  # texts that end a sample and stay in it
     continued: bool = True  # whether a later prompt may begin with prompt and sample: an engine then keeps their keys
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= HOTTEST:
+            raise UserError(f"temperature must be from 0 to {HOTTEST:g}, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"top_p must be above 0 and at most 1, not {self.top_p}")
+        if self.top_k != -1 and not 1 <= self.top_k <= MOST_TOKENS:
+            raise UserError(f"top_k must be -1 (off) or from 1 to {MOST_TOKENS}, not {self.top_k}")
+        if not 1 <= self.max_tokens <= MOST_TOKENS:
+            raise UserError(f"max_tokens must be from 1 to {MOST_TOKENS}, not {self.max_tokens}")
 
 
 @dataclass(frozen=True)

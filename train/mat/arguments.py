@@ -8,6 +8,7 @@ from pathlib import Path
 from prm.training.arguments import number
 from reason.common.command import Parser, fraction, positive
 from reason.common.errors import UserError
+from reason.inference.base import Sampling
 
 ALGORITHMS = ("APPO", "TPPO", "GRPO", "RLOO")
 GROUPED = {"GRPO", "RLOO"}
@@ -148,8 +149,10 @@ def check(args: argparse.Namespace, processes: int = 1) -> None:
         raise UserError("--quantize nf4 keeps weights of 4 bits, which cannot be cut up: leave out --shard")
     if args.temperature <= 0:
         raise UserError("--temperature must be above 0: greedy solutions of a question are all the same")
-    if not 0 < args.top_p <= 1:
-        raise UserError(f"--top_p must be above 0 and at most 1, not {args.top_p:g}")
+    try:
+        Sampling(args.temperature, args.top_p, args.top_k, args.max_new_tokens or 1)
+    except UserError as error:
+        raise UserError(f"--{error}") from None
     for name in ("lr", "max_grad_norm", "huber_delta"):
         if getattr(args, name) <= 0:
             raise UserError(f"--{name} must be above 0, not {getattr(args, name):g}")

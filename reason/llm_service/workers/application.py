@@ -44,7 +44,7 @@ async def read_params(request: Request) -> Params:
     """The JSON object of a request. Raises WorkerError."""
     try:
         params = json.loads(await request.body())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: lists nested thousands deep
         raise WorkerError(f"the request's body is not JSON: {error}") from None
     if not isinstance(params, dict):
         raise WorkerError("the request's body is not a JSON object")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 from fastchat.constants import ErrorCode
 
+from reason.inference.base import HOTTEST, MOST_SAMPLES, MOST_TOKENS
 from reason.llm_service.workers.base_worker import Params, WorkerError
 
 PRIME = 6  # prompt tokens that a continuation is decoded after, so that its leading space survives
@@ -51,7 +51,14 @@ class Generated:
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
-    """Token ids of a prompt; the tokenizer's own first token is added unless the text already has it."""
+    """Token ids of a prompt; the tokenizer's own first token is added unless the text already has it.
+
+    Raises WorkerError for a text that is not valid Unicode.
+    """
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise WorkerError(f"the text is not valid Unicode: {error.reason} at character {error.start}") from None
     bos = tokenizer.bos_token
     return tokenizer.encode(prompt, add_special_tokens=not (bos and prompt.startswith(bos)))
 
@@ -103,8 +110,8 @@ def read_request(params: Params, tokenizer: Any, context: int, vocabulary: int) 
     if len(ids) >= context:
         message = f"the prompt has {len(ids)} tokens, the model's context {context}"
         raise WorkerError(message, "ContextOverflow", ErrorCode.CONTEXT_OVERFLOW)
-    temperature = _number(params, "temperature", 1.0, 0.0, 100.0)
-    top_p, top_k = _number(params, "top_p", 1.0, 0.0, 1.0), int(_number(params, "top_k", -1, -1, math.inf)) or -1
+    temperature = _number(params, "temperature", 1.0, 0.0, HOTTEST)
+    top_p, top_k = _number(params, "top_p", 1.0, 0.0, 1.0), int(_number(params, "top_k", -1, -1, MOST_TOKENS)) or -1
     logprobs_of = _tokens(params, tokenizer, vocabulary)
     if logprobs_of and (temperature, top_p, top_k) != (1.0, 1.0, -1):
         raise WorkerError("logprobs_of is of the model's own distribution: it needs temperature 1, top_p 1, top_k -1")
@@ -113,8 +120,8 @@ def read_request(params: Params, tokenizer: Any, context: int, vocabulary: int) 
     if not isinstance(stop, (list, tuple)) or not all(isinstance(s, str) and s for s in stop):
         raise WorkerError("stop: a text or a list of texts, none empty, is needed")
     stop_token_ids = params.get("stop_token_ids") or []
-    if not (isinstance(stop_token_ids, list) and all(type(i) is int for i in stop_token_ids)):
-        raise WorkerError("stop_token_ids: a list of integers is needed")
+    if not (isinstance(stop_token_ids, list) and all(type(i) is int and 0 <= i < MOST_TOKENS for i in stop_token_ids)):
+        raise WorkerError("stop_token_ids: a list of integers, none negative, is needed")
     special = {token.content: i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     stop_token_ids = stop_token_ids + [special[s] for s in stop if s in special]  # decoded texts never show these
     return GenerateRequest(
@@ -124,7 +131,7 @@ def read_request(params: Params, tokenizer: Any, context: int, vocabulary: int) 
         temperature=0.0 if temperature < GREEDY else temperature,
         top_p=max(top_p, GREEDY),
         top_k=top_k,
-        max_tokens=min(int(_number(params, "max_new_tokens", 256, 1, math.inf)), context - len(ids)),
+        max_tokens=min(int(_number(params, "max_new_tokens", 256, 1, MOST_TOKENS)), context - len(ids)),
         stop=tuple(s for s in stop if s not in special),
         stop_token_ids=tuple(stop_token_ids),
         include_stop=bool(params.get("include_stop_str_in_output", False)),
@@ -160,8 +167,9 @@ def _seeds(params: Params) -> list[int]:
     """One seed a sample: `seeds`, or `seed`, seed + 1, ..., or drawn here."""
     seeds, n = params.get("seeds"), params.get("n")
     n = (len(seeds) if isinstance(seeds, list) else 1) if n is None else n
-    if type(n) is not int or n < 1:
-        raise WorkerError(f"n: a positive integer is needed, not {n!r}")
+    if type(n) is not int or not 1 <= n <= MOST_SAMPLES:
+        raise WorkerError(f"n: an integer from 1 to {MOST_SAMPLES} is needed, not {n!r}", "OutOfRange",
+                          ErrorCode.PARAM_OUT_OF_RANGE)  # fmt: skip
     if seeds is None:
         seed = params.get("seed")
         first = secrets.randbits(SEED_BITS) if seed is None else seed

@@ -72,6 +72,7 @@ class Engine:
         self.wake = threading.Condition()
         self.closing = self.swept = False
         self.waiting: deque[Job] = deque()
+        self.starting: list[Job] = []  # taken from `waiting`, not yet in `jobs`
         self.active = 0  # samples under way: the first ones of every array below
         self.jobs: list[tuple[Job, int]] = []  # job and index of the sample in it
         self.token = np.zeros(max_samples, np.int64)  # the last one drawn
@@ -163,9 +164,10 @@ class Engine:
                 elif self.changes:
                     self._change(*self.changes.popleft())
             except Exception as error:
-                for job in {*self.waiting, *(job for job, _ in self.jobs)}:
+                for job in {*self.waiting, *self.starting, *(job for job, _ in self.jobs)}:
                     job.settle(error)
                 self.waiting.clear()
+                self.starting.clear()
                 self.jobs.clear()
                 self.active = 0
                 self.rows.clear()
@@ -211,6 +213,7 @@ class Engine:
                 break
             number = min(room, len(job.results) - job.started)
             picked.append((job, number))
+            self.starting.append(job)
             samples += number
             job.started += number
             if job.started < len(job.results):
@@ -221,6 +224,7 @@ class Engine:
         started = [self._start(group) for group in (alike if self.share else [[pick] for pick in picked])]
         if started:
             self._prefill(started)
+        self.starting.clear()
 
     def _prefill(self, started: Sequence[Started]) -> None:
         """Fill the new rows with their prompts, all but the last token: from the cache, the rest computed."""

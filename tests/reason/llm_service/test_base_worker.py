@@ -86,11 +86,12 @@ async def test_failures_are_typed_and_free_their_slot(client, worker, body, type
     assert worker.get_queue_length() == 0
 
 
-@pytest.mark.parametrize("body", ["[", "[]", "", "\xff"])
+@pytest.mark.parametrize("body", ["[", "[]", "", "\xff", '{"prompt": ' + "[" * 100_000, '{"n": ' + "9" * 5000 + "}"])
 @pytest.mark.parametrize("route", ["worker_generate", "worker_generate_stream", "count_token"])
 async def test_a_body_that_is_no_object_is_named(client, body: str, route: str) -> None:
     reply = (await client.post(f"/{route}", content=body.encode("latin1"))).content.rstrip(b"\0")
-    assert json.loads(reply)["error"]["type"] == "BadRequest"
+    error = json.loads(reply)["error"]
+    assert (error["type"], error["retryable"]) == ("BadRequest", False)
 
 
 async def test_a_stream_is_chunks_with_a_nul_each_and_ends_with_its_error(client, worker) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reason.common.errors import UserError
 from reason.inference.base import Sampling
 from reason.inference.fastchat import FastChatLM
 from reason.inference.ledger import Ledger
@@ -99,18 +101,44 @@ def test_the_context_bounds_a_sample(tokenizer) -> None:
         ({"prompt": "1", "temperature": float("nan")}, "OutOfRange", "temperature"),
         ({"prompt": "1", "top_p": 1.5}, "OutOfRange", "top_p"),
         ({"prompt": "1", "max_new_tokens": 0}, "OutOfRange", "max_new_tokens"),
-        ({"prompt": "1", "n": 0}, "BadRequest", "n:"),
+        ({"prompt": "1", "n": 0}, "OutOfRange", "n:"),
         ({"prompt": "1", "n": 2, "seeds": [1]}, "BadRequest", "n = 2"),
         ({"prompt": "1", "seed": "x"}, "BadRequest", "seed"),
         ({"prompt": "1", "stop": [""]}, "BadRequest", "stop"),
         ({"prompt": "1", "stop": 5}, "BadRequest", "stop"),
         ({"prompt": "1", "stop_token_ids": ["x"]}, "BadRequest", "stop_token_ids"),
+        ({"prompt": "1", "stop_token_ids": [-1]}, "BadRequest", "stop_token_ids"),
+        ({"prompt": "1", "stop_token_ids": [2**63]}, "BadRequest", "stop_token_ids"),
+        ({"prompt": "1", "top_k": 2**63}, "OutOfRange", "top_k"),
+        ({"prompt": "1", "top_k": -2}, "OutOfRange", "top_k"),
+        ({"prompt": "1", "temperature": 10**400}, "OutOfRange", "temperature"),
+        ({"prompt": "1", "temperature": float("inf")}, "OutOfRange", "temperature"),
+        ({"prompt": "1", "top_p": float("nan")}, "OutOfRange", "top_p"),
+        ({"prompt": "1", "max_new_tokens": 2**63}, "OutOfRange", "max_new_tokens"),
+        ({"prompt": "1", "max_new_tokens": float("inf")}, "OutOfRange", "max_new_tokens"),
+        ({"prompt": "1", "n": 10**12}, "OutOfRange", "n:"),
+        ({"prompt": "1", "seed": 1.5}, "BadRequest", "seed"),
+        ({"prompt": "1 \ud83d"}, "BadRequest", "Unicode"),
     ],
 )
-def test_bad_requests_are_named(tokenizer, params: dict, type_: str, says: str) -> None:
+def test_bad_requests_are_named_and_not_tried_again(tokenizer, params: dict, type_: str, says: str) -> None:
     with pytest.raises(WorkerError, match=says) as error:
         read_request(params, tokenizer, 64, 300)
     assert error.value.type == type_
+    assert not error.value.retryable
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": -0.1}, {"temperature": math.nan}, {"temperature": math.inf}, {"top_p": 0}, {"top_p": 1.1},
+        {"top_p": math.nan}, {"top_k": 0}, {"top_k": -2}, {"top_k": 2**63}, {"max_tokens": 0}, {"max_tokens": 2**63},
+    ],
+)  # fmt: skip
+def test_a_client_refuses_what_a_worker_would(wrong: dict) -> None:
+    (name,) = wrong
+    with pytest.raises(UserError, match=f"^{name} must be "):
+        Sampling(**wrong)
 
 
 def test_replies_are_lists_for_one_sample_too(tokenizer) -> None:

@@ -214,6 +214,30 @@ async def test_a_forward_pass_that_fails_fails_its_requests_alone(engine: Engine
     assert await engine.generate(request) == good
 
 
+async def test_requests_that_arrive_with_one_that_cannot_start_are_answered(engine: Engine, monkeypatch) -> None:
+    """Nine that are admitted together, the fifth of which fails as it starts: none waits for ever, no row is left."""
+    start = engine._start
+
+    def failing(picked):
+        if picked[0][0].request.top_k == 7:
+            raise OverflowError("too large")
+        return start(picked)
+
+    prompts = [{"prompt": prompt, "seed": 1, "max_new_tokens": 5} for prompt in PROMPTS[:9]]
+    prompts[4]["top_k"] = 7
+    requests = [requested(engine, **params) for params in prompts]
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_start", failing)
+        with engine.wake:  # none is admitted before all are there
+            tasks = [asyncio.ensure_future(engine.generate(request)) for request in requests]
+            await asyncio.sleep(0)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(answer, OverflowError) for answer in answers)
+    assert engine.active == engine.rows.active == 0
+    samples = await asyncio.gather(*map(engine.generate, requests))
+    assert all(0 < len(sample.token_ids) <= 5 for (sample,) in samples)
+
+
 def test_draws_follow_the_distribution() -> None:
     """Frequencies of 40,000 seeds against the probabilities, within five standard errors."""
     logits = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -4.0])
