@@ -16,21 +16,20 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG
-from data.preprocess.convert import Counts, Shape, convert
-from data.preprocess.formats import READERS
-from data.preprocess.options import Options
-from reason.common.command import Parser
+from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG, ReadingOptions
+from data.preprocess.convert import READERS, Counts, Shape, convert
+from reason.common.command import Parser, run_command
 from reason.common.errors import UserError
 from reason.common.rows import check_readable
 
+PROG = "cli.py"
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 MC_VALUES = ("math-aps", "math-aps-tree", "omegaprm")
 
 
 def parser() -> Parser:
     """The command line; OpenR's options have its names."""
-    p = Parser(prog="cli.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog=PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a = p.add_argument
     a("format", choices=READERS, metavar="FORMAT")
     a("files", nargs="+", type=Path, metavar="FILE")
@@ -99,10 +98,10 @@ def output(args: argparse.Namespace, path: Path) -> Path:
     return (args.output_dir or path.parent) / f"{path.stem}.{args.suffix}.{'json' if args.openr else 'jsonl'}"
 
 
-def options(args: argparse.Namespace) -> Options:
+def options(args: argparse.Namespace) -> ReadingOptions:
     """What the reader is told."""
     neutral = RIGHT if args.neutral_is_good or args.openr else UNKNOWN
-    return Options(
+    return ReadingOptions(
         neutral=WRONG if args.neutral_is_bad else neutral,
         hard_above=args.hard_above,
         step_tag=args.step_tag or STEP_TAG,
@@ -117,20 +116,21 @@ def run(args: argparse.Namespace) -> Iterable[tuple[Path, Path, Counts]]:
     shape = Shape(args.openr, args.add_step_prefix, args.label_once, args.skip_bad_rows)
     for path in args.files:
         out = output(args, path)
-        yield path, out, convert(path, out, args.format, READERS[args.format], options(args), shape)
+        yield path, out, convert(path, out, args.format, options(args), shape)
+
+
+def act(args: argparse.Namespace) -> None:
+    """Convert, and say what came of each file. Raises UserError."""
+    for path, out, counts in run(args):
+        for message in counts.bad:
+            print(f"skipped: {message}", file=sys.stderr)
+        print(f"{path} -> {out}\n  " + "\n  ".join(counts.lines()))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    try:
-        for path, out, counts in run(parser().parse_intermixed_args(arguments)):
-            for message in counts.bad:
-                print(f"skipped: {message}", file=sys.stderr)
-            print(f"{path} -> {out}\n  " + "\n  ".join(counts.lines()))
-    except UserError as error:
-        print(f"cli.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    args = parser().parse_intermixed_args(arguments)
+    return run_command(PROG, lambda: act(args))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ has each step followed by a space and the step tag, with a space between, `label
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +36,18 @@ LABELS = {"+": RIGHT, "-": WRONG, 1: RIGHT, 0: WRONG}
 PER_STEP = ("values", "c", "k", "kind")  # optional, one element a step
 
 
+@dataclass
+class ReadingOptions:
+    """How a row becomes solutions. `notes` counts what a reader leaves out, in the words of the summary."""
+
+    neutral: int = UNKNOWN  # the label of PRM800K's rating 0
+    hard_above: float | None = None  # an MC value above it is right; None: the file's own label, else 0 (OpenR: 0.5)
+    step_tag: str = STEP_TAG  # of OpenR's flat form
+    notes: Counter[str] = dataclasses.field(default_factory=Counter)
+
+
 @dataclass(slots=True)
-class Solution:
+class LabelledSolution:
     """One line of the common format."""
 
     question: str
@@ -73,7 +85,7 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", errors="backslashreplace")
 
 
-def from_row(row: Row) -> Solution:
+def from_row(row: Row) -> LabelledSolution:
     """A row of the common format. Raises BadRow."""
     steps = elements(row, "steps", str)
     labels = elements(row, "labels", int)
@@ -86,10 +98,10 @@ def from_row(row: Row) -> Solution:
         if len(values) != len(steps):
             raise BadRow(name, f"one a step is needed; there are {len(values)} for {len(steps)} steps")
     question, source, identifier = text_field(row, "question"), row.get("source", ""), row.get("id", "")
-    return Solution(question, steps, labels, **per_step, source=str(source), id=str(identifier))
+    return LabelledSolution(question, steps, labels, **per_step, source=str(source), id=str(identifier))
 
 
-def from_openr(row: Row, step_tag: str = STEP_TAG) -> Solution:
+def from_openr(row: Row, step_tag: str = STEP_TAG) -> LabelledSolution:
     """A row of OpenR's flat form. Raises BadRow, also when tags and labels do not agree in number."""
     pieces = field(row, "process", str).split(step_tag)
     signs = field(row, "label", list)
@@ -99,10 +111,11 @@ def from_openr(row: Row, step_tag: str = STEP_TAG) -> Solution:
     if len(pieces) != len(signs) + 1 or pieces[-1].strip() or not signs:
         ending = ", and text follows the last" if pieces[-1].strip() else ""
         raise BadRow("process", f"{len(pieces) - 1} step tags {step_tag!r} for {len(signs)} labels{ending}")
-    return Solution(text_field(row, "question"), [step.strip() for step in pieces[:-1]], [LABELS[s] for s in signs])
+    steps = [step.strip() for step in pieces[:-1]]
+    return LabelledSolution(text_field(row, "question"), steps, [LABELS[sign] for sign in signs])
 
 
-def read(path: Path) -> Iterator[Solution]:
+def read(path: Path) -> Iterator[LabelledSolution]:
     """The solutions of a file of the common format. Raises UserError, which names file, line and field."""
     for where, row in checked_rows(path):
         try:

@@ -1,19 +1,30 @@
-"""A file of a public format -> the common format or OpenR's flat form: streaming, in order, whole or not at all."""
+"""A file of a public format to the common format or to OpenR's flat form: streaming, in order, whole or not at all."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
-from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution, encoded
-from data.preprocess.options import Options, Reader
+from data.preprocess import math_aps, math_shepherd, prm800k, processbench
+from data.preprocess.common import RIGHT, UNKNOWN, WRONG, LabelledSolution, ReadingOptions, encoded, from_openr
 from reason.common.errors import UserError
+from reason.common.files import whole_file
 from reason.common.rows import BadRow, Row, place, rows
+
+Reader = Callable[[Row, ReadingOptions], Iterable[LabelledSolution]]  # raises BadRow
+
+READERS: dict[str, Reader] = {  # by the names that the command line knows
+    "prm800k": prm800k.read,
+    "math-aps": math_aps.read_flat,
+    "math-aps-tree": math_aps.read_tree,
+    "math-shepherd": math_shepherd.read,
+    "omegaprm": math_aps.read_omegaprm,
+    "processbench": processbench.read,
+    "openr": lambda row, options: [from_openr(row, options.step_tag)],  # what OpenR's converters wrote
+}
 
 SHOWN = 5  # bad rows of a file that are told one by one
 
@@ -49,15 +60,18 @@ class Counts:
             yield f"{self.bad_rows} bad rows skipped"
 
 
-def convert(path: Path, out: Path, name: str, reader: Reader, options: Options, shape: Shape) -> Counts:
-    """Write `out` from `path`; `name` is the source of its solutions. Raises UserError, and then `out` is untouched."""
+def convert(path: Path, out: Path, name: str, options: ReadingOptions, shape: Shape) -> Counts:
+    """Write `out` from `path`; `name` is its format, and the source of its solutions.
+
+    Raises UserError, and then `out` is untouched.
+    """
     counts = Counts(notes=options.notes)
-    with whole(out) as file:
+    with whole_file(out) as file:
         separator = b"[\n" if shape.openr else b""
         for line, row in rows(path):
             counts.rows += 1
             try:
-                texts = _texts(row, line, path.stem, name, reader, options, shape, counts)
+                texts = _texts(row, line, path.stem, name, options, shape, counts)
             except BadRow as error:
                 message = f"{place(path, line)}: {error}"
                 if not shape.skip_bad_rows:
@@ -75,14 +89,14 @@ def convert(path: Path, out: Path, name: str, reader: Reader, options: Options, 
 
 
 def _texts(
-    row: Row | BadRow, line: int, stem: str, name: str, reader: Reader, options: Options, shape: Shape, counts: Counts
+    row: Row | BadRow, line: int, stem: str, name: str, options: ReadingOptions, shape: Shape, counts: Counts
 ) -> list[str]:
     """What a row is written as; a bad row raises BadRow before anything of it is counted or written."""
     if isinstance(row, BadRow):
         raise row
     before = Counter(options.notes)
     try:
-        solutions = list(reader(row, options))
+        solutions = list(READERS[name](row, options))
         if shape.label_once:
             _label_once(solutions)
         texts = []
@@ -110,7 +124,7 @@ def _texts(
     return texts
 
 
-def _label_once(solutions: list[Solution]) -> None:
+def _label_once(solutions: list[LabelledSolution]) -> None:
     """Set the label of a step to UNKNOWN where an earlier solution has the same step after the same steps."""
     numbers: dict[tuple[int, str, int], int] = {}  # (the step before, text, label) -> a number for this step
     for solution in solutions:
@@ -127,17 +141,3 @@ def _refuse(path: Path, counts: Counts) -> None:
     if counts.bad_rows:
         raise UserError(f"all {counts.bad_rows} rows are bad, is it another format? {counts.bad[0]}")
     raise UserError(f"{path}: holds no labelled steps" if counts.rows else f"{path}: holds no rows")
-
-
-@contextmanager
-def whole(out: Path) -> Iterator[BinaryIO]:
-    """A file that appears as `out` when the block ends without an error, and not at all otherwise. Raises UserError."""
-    beside = out.with_name(out.name + ".tmp")
-    try:
-        with beside.open("wb") as file:
-            yield file
-        beside.replace(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
-    finally:
-        beside.unlink(missing_ok=True)

@@ -12,15 +12,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution
-from data.preprocess.options import Options
+from data.preprocess.common import RIGHT, UNKNOWN, WRONG, LabelledSolution, ReadingOptions
 from reason.common.rows import BadRow, Row, elements, field, optional, quoted, text_field
 
 BLANK_LINE = "\n\n"  # between the texts of a tree's nodes, as the flat form has it
 
 
 @dataclass(slots=True)
-class Point:
+class PrefixValue:
     """What is known of a prefix."""
 
     label: int
@@ -30,10 +29,10 @@ class Point:
     kind: str | None  # estimated, inferred, graded
 
 
-def read_flat(row: Row, options: Options) -> Iterator[Solution]:
+def read_flat(row: Row, options: ReadingOptions) -> Iterator[LabelledSolution]:
     """`reasoning_steps` is a list of {"solution_prefix": question and steps, "mc_value"}. Raises BadRow."""
     question = text_field(row, "question")
-    points: dict[str, Point] = {}
+    points: dict[str, PrefixValue] = {}
     if isinstance(row.get("reasoning_steps"), dict):
         raise BadRow("reasoning_steps", "is a tree; read this file as math-aps-tree")
     for i, entry in enumerate(elements(row, "reasoning_steps", dict)):
@@ -46,10 +45,10 @@ def read_flat(row: Row, options: Options) -> Iterator[Solution]:
     yield from _solutions(question, points, _gap(row))
 
 
-def read_tree(row: Row, options: Options) -> Iterator[Solution]:
+def read_tree(row: Row, options: ReadingOptions) -> Iterator[LabelledSolution]:
     """`reasoning_steps` is a node {"text", "mc_value", "children"}; the root's text is the question. Raises BadRow."""
     question = text_field(row, "question")
-    points: dict[str, Point] = {}
+    points: dict[str, PrefixValue] = {}
     if isinstance(row.get("reasoning_steps"), list):
         raise BadRow("reasoning_steps", "is a flat list; read this file as math-aps")
     root = field(row, "reasoning_steps", dict)
@@ -67,12 +66,12 @@ def read_tree(row: Row, options: Options) -> Iterator[Solution]:
     yield from _solutions(question, points, _gap(row))
 
 
-def read_omegaprm(row: Row, options: Options) -> Iterator[Solution]:
+def read_omegaprm(row: Row, options: ReadingOptions) -> Iterator[LabelledSolution]:
     """What data/omegaprm writes, tree or flat. Raises BadRow."""
     yield from (read_tree if isinstance(row.get("reasoning_steps"), dict) else read_flat)(row, options)
 
 
-def _point(entry: Row, at: str, options: Options) -> Point:
+def _point(entry: Row, at: str, options: ReadingOptions) -> PrefixValue:
     """The value of an entry and, where data/omegaprm wrote them, its hard label, c, k and kind.
 
     An inferred step has a label and no value: its 1 stands for "above 0", which says nothing of a higher bound.
@@ -92,10 +91,10 @@ def _point(entry: Row, at: str, options: Options) -> Point:
         label = UNKNOWN if given is None else given
     elif kind == "inferred" and label == RIGHT and options.hard_above > 0:
         label = UNKNOWN
-    return Point(label, None if kind == "inferred" else value, c, k, kind)
+    return PrefixValue(label, None if kind == "inferred" else value, c, k, kind)
 
 
-def _add(points: dict[str, Point], steps: str, point: Point, options: Options) -> None:
+def _add(points: dict[str, PrefixValue], steps: str, point: PrefixValue, options: ReadingOptions) -> None:
     """Keep what is known of a prefix; of several entries for one prefix the first stands."""
     options.notes["repeated prefixes left out"] += steps in points
     points.setdefault(steps, point)
@@ -107,7 +106,7 @@ def _gap(row: Row) -> re.Pattern[str]:
     return re.compile(rf"\s*{re.escape(mark)}\s*" if mark else r"[^\S\n]*\n")
 
 
-def _solutions(question: str, points: dict[str, Point], gap: re.Pattern[str]) -> Iterator[Solution]:
+def _solutions(question: str, points: dict[str, PrefixValue], gap: re.Pattern[str]) -> Iterator[LabelledSolution]:
     """One solution for each prefix that no other continues, in the order of the row.
 
     In sorted order a text is followed by all that begin with it, so one stack holds the prefixes that may lie above.
@@ -126,7 +125,9 @@ def _solutions(question: str, points: dict[str, Point], gap: re.Pattern[str]) ->
             yield _solution(question, chains[leaf], points, gap)
 
 
-def _solution(question: str, chain: list[str], points: dict[str, Point], gap: re.Pattern[str]) -> Solution:
+def _solution(
+    question: str, chain: list[str], points: dict[str, PrefixValue], gap: re.Pattern[str]
+) -> LabelledSolution:
     """The solution whose known prefixes are `chain`, shortest first."""
     steps, start = [], 0
     for prefix in chain:
@@ -136,4 +137,4 @@ def _solution(question: str, chain: list[str], points: dict[str, Point], gap: re
     known = [points[prefix] for prefix in chain]
     columns = {name: [getattr(point, name) for point in known] for name in ("c", "k", "kind")}
     given = {name: column for name, column in columns.items() if any(value is not None for value in column)}
-    return Solution(question, steps, [p.label for p in known], [p.value for p in known], **given)
+    return LabelledSolution(question, steps, [p.label for p in known], [p.value for p in known], **given)

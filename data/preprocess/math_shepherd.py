@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from data.preprocess.common import LABELS, Solution
-from data.preprocess.options import Options
+from data.preprocess.common import LABELS, LabelledSolution, ReadingOptions
 from reason.common.rows import BadRow, Row, field, quoted
 
 TAG = "ки"
@@ -14,7 +13,7 @@ FIRST = re.compile(r"(?:^|\s)Step 1:\s")
 NUMBER = re.compile(r"\s*Step \d+:\s*")
 
 
-def read(row: Row, options: Options) -> Iterator[Solution]:
+def read(row: Row, options: ReadingOptions) -> Iterator[LabelledSolution]:
     """One solution a row, its steps without "Step k: ". Raises BadRow, also when the two texts do not agree."""
     text, judged = field(row, "input", str), field(row, "label", str)
     first = FIRST.search(text)
@@ -37,4 +36,4 @@ def read(row: Row, options: Options) -> Iterator[Solution]:
     steps = [step.strip() for step in steps]
     if "" in steps:
         raise BadRow("input", f"step {steps.index('') + 1} is empty")
-    yield Solution(text[: first.start()].strip(), steps, labels)
+    yield LabelledSolution(text[: first.start()].strip(), steps, labels)

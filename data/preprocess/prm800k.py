@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution
-from data.preprocess.options import Options
+from data.preprocess.common import RIGHT, UNKNOWN, WRONG, LabelledSolution, ReadingOptions
 from reason.common.rows import BadRow, Row, elements, field, optional, quoted, text_field
 
-Step = tuple[str, int]  # text and label
+RatedStep = tuple[str, int]  # text and label
 
 
-def read(row: Row, options: Options) -> Iterator[Solution]:
+def read(row: Row, options: ReadingOptions) -> Iterator[LabelledSolution]:
     """The trajectory first, unless it ends in alternatives alone; then the alternatives, step by step. Raises BadRow.
 
     A step is a pair that differs in text or label from the others at its place; copies are counted and left out.
@@ -24,8 +23,8 @@ def read(row: Row, options: Options) -> Iterator[Solution]:
     """
     question = text_field(field(row, "question", dict), "problem", "question.")
     steps = elements(field(row, "label", dict), "steps", dict, "label.")
-    trajectory: list[Step] = []
-    branches: list[list[Step]] = []
+    trajectory: list[RatedStep] = []
+    branches: list[list[RatedStep]] = []
     for i, step in enumerate(steps):
         candidates, chosen = _candidates(step, f"label.steps[{i}].", options)
         distinct = dict.fromkeys(candidates)
@@ -41,7 +40,7 @@ def read(row: Row, options: Options) -> Iterator[Solution]:
         yield _solution(question, branch)
 
 
-def _candidates(step: Row, at: str, options: Options) -> tuple[list[Step], Step | None]:
+def _candidates(step: Row, at: str, options: ReadingOptions) -> tuple[list[RatedStep], RatedStep | None]:
     """The completions of a step, the human one last, and which of them the trajectory goes on from."""
     completions = [] if step.get("completions") is None else elements(step, "completions", dict, at)
     candidates = [_rated(c, f"{at}completions[{i}].", options) for i, c in enumerate(completions)]
@@ -58,7 +57,7 @@ def _candidates(step: Row, at: str, options: Options) -> tuple[list[Step], Step 
     return candidates, candidates[-1] if human is not None else None
 
 
-def _rated(completion: Row, at: str, options: Options) -> Step:
+def _rated(completion: Row, at: str, options: ReadingOptions) -> RatedStep:
     """A completion and its label; a rating of null says nothing."""
     rating = optional(completion, "rating", int, at)
     labels = {1: RIGHT, 0: options.neutral, -1: WRONG, None: UNKNOWN}
@@ -67,5 +66,5 @@ def _rated(completion: Row, at: str, options: Options) -> Step:
     return text_field(completion, "text", at), labels[rating]
 
 
-def _solution(question: str, steps: list[Step]) -> Solution:
-    return Solution(question, [text for text, _ in steps], [label for _, label in steps])
+def _solution(question: str, steps: list[RatedStep]) -> LabelledSolution:
+    return LabelledSolution(question, [text for text, _ in steps], [label for _, label in steps])

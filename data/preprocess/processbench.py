@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution
-from data.preprocess.options import Options
+from data.preprocess.common import RIGHT, UNKNOWN, WRONG, LabelledSolution, ReadingOptions
 from reason.common.rows import BadRow, Row, elements, field, text_field
 
 
-def read(row: Row, options: Options) -> Iterator[Solution]:
+def read(row: Row, options: ReadingOptions) -> Iterator[LabelledSolution]:
     """One solution a row, with the row's own id; nothing is known of the steps after the first error. Raises BadRow."""
     steps = [step.strip() for step in elements(row, "steps", str)]
     if not all(steps) or not steps:
@@ -20,4 +19,4 @@ def read(row: Row, options: Options) -> Iterator[Solution]:
     labels = [RIGHT] * len(steps)
     if error >= 0:
         labels[error:] = [WRONG] + [UNKNOWN] * (len(steps) - error - 1)
-    yield Solution(text_field(row, "problem"), steps, labels, id=text_field(row, "id"))
+    yield LabelledSolution(text_field(row, "problem"), steps, labels, id=text_field(row, "id"))

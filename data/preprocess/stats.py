@@ -24,8 +24,8 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from data.preprocess.cli import tag
-from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG, Solution, encoded, from_openr, from_row
-from reason.common.command import Parser
+from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG, LabelledSolution, encoded, from_openr, from_row
+from reason.common.command import Parser, run_command
 from reason.common.errors import UserError
 from reason.common.rows import BadRow, checked_rows, text_field
 
@@ -60,7 +60,7 @@ class Statistics:
     _solutions: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
     _steps: set[bytes] = field(default_factory=set)
 
-    def add(self, solution: Solution) -> None:
+    def add(self, solution: LabelledSolution) -> None:
         """Count one solution."""
         text = blake2b(encoded(normalised(solution.question)), digest_size=8)
         self.questions.add(text.digest())
@@ -107,14 +107,16 @@ def _balance(labels: Counter[int]) -> Report:
 
 def _percentiles(counts: Counter[int]) -> Report:
     """The smallest number that at least p % of the counted do not exceed; 100 is the maximum."""
-    found, total, seen = {}, counts.total(), 0
+    percentiles: Report = {}
+    total, seen = counts.total(), 0
     for number in sorted(counts):
         seen += counts[number]
-        found |= {f"p{p}": number for p in PERCENTS if seen * 100 >= p * total and f"p{p}" not in found}
-    return found
+        reached = [f"p{p}" for p in PERCENTS if seen * 100 >= p * total]
+        percentiles = dict.fromkeys(reached, number) | percentiles
+    return percentiles
 
 
-def solutions(path: Path, step_tag: str) -> Iterator[Solution]:
+def solutions(path: Path, step_tag: str) -> Iterator[LabelledSolution]:
     """The solutions of a file of either form. Raises UserError."""
     for where, row in checked_rows(path):
         try:
@@ -161,6 +163,18 @@ def lines(report: Report) -> Iterator[str]:
         yield from (f"  {text}" for text in first)
 
 
+def run(args: argparse.Namespace) -> None:
+    """Count, and print the report. Raises UserError."""
+    counted = Statistics()
+    for path in args.files:
+        for solution in solutions(path, args.step_tag):
+            counted.add(solution)
+    report = counted.report()
+    if args.against:
+        report["against"] = leakage(counted.questions, args.against)
+    print(json.dumps(report, indent=2, ensure_ascii=False) if args.json else "\n".join(lines(report)))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     p = Parser(prog="stats.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -169,19 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("-t", "--step-tag", type=tag, default=STEP_TAG, help="of OpenR's flat form; default five times \\n")
     p.add_argument("--json", action="store_true", help="print JSON instead of text")
     args = p.parse_args(arguments)
-    try:
-        counted = Statistics()
-        for path in args.files:
-            for solution in solutions(path, args.step_tag):
-                counted.add(solution)
-        report = counted.report()
-        if args.against:
-            report["against"] = leakage(counted.questions, args.against)
-    except UserError as error:
-        print(f"stats.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print(json.dumps(report, indent=2, ensure_ascii=False) if args.json else "\n".join(lines(report)))
-    return 0
+    return run_command(p.prog, lambda: run(args))
 
 
 if __name__ == "__main__":

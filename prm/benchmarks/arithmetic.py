@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data.preprocess.common import Solution
+from data.preprocess.common import LabelledSolution
 from envs.arithmetic import TASK
 from envs.arithmetic.expression import ExpressionError, parse
 from envs.arithmetic.generator import CHECK_TAG
 from envs.base_env import Problem
 from prm.benchmarks import first_error, steps
 from prm.benchmarks.baselines import baselines
-from prm.benchmarks.cases import RIGHT, WRONG, Case, Scored, Skips, case_of, read
-from prm.benchmarks.report import Result
+from prm.benchmarks.cases import RIGHT, WRONG, Case, ScoredCases, Skips, case_of, read
+from prm.benchmarks.report import BenchmarkResult
 from prm.benchmarks.scoring import opened, score
 from reason.common.errors import UserError
 from reason.common.rows import BadRow, Row, elements, field, place, text_field
@@ -30,7 +30,7 @@ from reason.guided_search.solution import split_steps
 SEPARATOR = "\n"  # of files; a run's is its LM card's
 
 
-async def run(args: argparse.Namespace) -> Result:
+async def run(args: argparse.Namespace) -> BenchmarkResult:
     """Score samples and measure. Raises UserError, UserError, UserError, UserError, ServiceError."""
     skips = Skips(args.skip_bad_rows)
     notes: list[str] = []
@@ -59,10 +59,10 @@ async def run(args: argparse.Namespace) -> Result:
         drawn = plots.first_error(scored, rows, out) + plots.reliability(step_rows[:1], out)
         return drawn + plots.against_baselines(step_rows, rows, out)
 
-    return Result("arithmetic", prm, {"first_error": rows, "steps": step_rows}, draw, [own], skips, notes)
+    return BenchmarkResult("arithmetic", prm, {"first_error": rows, "steps": step_rows}, draw, [own], skips, notes)
 
 
-def error_rows(scored: Scored, own: dict[str, float]) -> list[dict[str, Any]]:
+def error_rows(scored: ScoredCases, own: dict[str, float]) -> list[dict[str, Any]]:
     """First-error figures: at each half's best threshold taken to the other half, at 0.5, at the user's own."""
     fitted = first_error.cross_fitted(scored)
     rows = [first_error.figures(scored, fitted, "best on the other half")] if fitted else []
@@ -70,7 +70,7 @@ def error_rows(scored: Scored, own: dict[str, float]) -> list[dict[str, Any]]:
     return rows + [first_error.figures(scored, [t] * len(scored.cases), name) for name, t in fixed.items()]
 
 
-def judged(question: str, texts: list[str], identifier: str) -> Solution:
+def judged(question: str, texts: list[str], identifier: str) -> LabelledSolution:
     """A solution with the oracle's labels; those after the first error are wrong too. Raises BadRow."""
     try:
         parse(question.removeprefix(CHECK_TAG))
@@ -79,10 +79,10 @@ def judged(question: str, texts: list[str], identifier: str) -> Solution:
     assert TASK.oracle is not None
     verdicts = TASK.oracle(Problem(identifier, question, ""), texts)
     labels = [RIGHT if verdict.prefix_ok else WRONG for verdict in verdicts]
-    return Solution(question, texts, labels, id=identifier)
+    return LabelledSolution(question, texts, labels, id=identifier)
 
 
-def reader(row: Row) -> Iterable[Solution]:
+def reader(row: Row) -> Iterable[LabelledSolution]:
     """A row with `question` and `steps`, or `text`, whose steps are its lines. Raises BadRow."""
     question = text_field(row, "question")
     texts = elements(row, "steps", str) if "steps" in row else split_steps(field(row, "text", str), SEPARATOR)
@@ -152,13 +152,13 @@ def wrong_questions(cases: list[Case]) -> list[Case]:
     return [replace(case, question=after[case.question]) for case in cases] if len(questions) > 1 else []
 
 
-def back(wrong: Scored, others: list[Case], cases: list[Case]) -> Scored:
+def back(wrong: ScoredCases, others: list[Case], cases: list[Case]) -> ScoredCases:
     """The scores under wrong questions as scores of the cases that were shown them."""
     own = {id(other): case for other, case in zip(others, cases, strict=True)}
-    return Scored(wrong.name, [own[id(other)] for other in wrong.cases], wrong.scores)
+    return ScoredCases(wrong.name, [own[id(other)] for other in wrong.cases], wrong.scores)
 
 
-def notes_of(scored: list[Scored], rows: list[dict[str, Any]]) -> list[str]:
+def notes_of(scored: list[ScoredCases], rows: list[dict[str, Any]]) -> list[str]:
     """What a reader must know of the tables."""
     found = [f"{rows[0]['repeated_steps']} steps that several solutions share count once."]
     if all(not one.name.startswith("baseline") for one in scored):

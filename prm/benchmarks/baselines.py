@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prm.benchmarks.cases import Case, Scored, halves
+from prm.benchmarks.cases import Case, ScoredCases, halves
 
 COLUMNS = {  # of the features below
     "step index": [0], "length": [1], "magnitude": [2, 3, 4], "index, length and magnitude": [0, 1, 2, 3, 4],
@@ -32,7 +32,7 @@ def _bounded(text: str) -> float:
     return max(-LARGEST, min(LARGEST, float(text[:40])))
 
 
-def baselines(cases: Sequence[Case]) -> list[Scored]:
+def baselines(cases: Sequence[Case]) -> list[ScoredCases]:
     """The cases scored by each baseline; none where a half of the questions lacks right or wrong steps.
 
     Raises ModuleNotFoundError without scikit-learn.
@@ -55,5 +55,5 @@ def baselines(cases: Sequence[Case]) -> list[Scored]:
             model.fit(x[judged & (group != h)][:, columns], truth[judged & (group != h)])
             scores[group == h] = model.predict_proba(x[group == h][:, columns])[:, 1]
         parts = np.split(scores, np.cumsum([len(case.steps) for case in cases])[:-1])
-        found.append(Scored(f"baseline: {name}", list(cases), [part.tolist() for part in parts]))
+        found.append(ScoredCases(f"baseline: {name}", list(cases), [part.tolist() for part in parts]))
     return found

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.base_env import Grader, load_task
-from prm.benchmarks.report import Result, Row
+from prm.benchmarks.report import BenchmarkResult, Row
 from prm.benchmarks.scoring import opened
 from reason.common.errors import UserError
 from reason.evaluation import records, stats
@@ -25,7 +25,7 @@ from reason.reranking.votes import first_best
 Outcome = dict[tuple[str, int], float]  # (vote, N) -> the chance of a right answer
 
 
-async def run(args: argparse.Namespace) -> Result:
+async def run(args: argparse.Namespace) -> BenchmarkResult:
     """Rescore, vote and measure. Raises UserError, UserError, UserError, ServiceError, UserError."""
     finished = read(args.run)
     if not finished.results:
@@ -58,7 +58,7 @@ async def run(args: argparse.Namespace) -> Result:
 
         return plots.best_of_n(rows, own, out)
 
-    return Result("best_of_n", prm, {"curve": rows}, draw, notes=notes)
+    return BenchmarkResult("best_of_n", prm, {"curve": rows}, draw, notes=notes)
 
 
 def vote_name(how: str, rule: str) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution, encoded
+from data.preprocess.common import RIGHT, UNKNOWN, WRONG, LabelledSolution, encoded
 from reason.common.errors import UserError
 from reason.common.rows import BadRow, Row, place, rows
 
-Reader = Callable[[Row], Iterable[Solution]]  # raises BadRow
+Reader = Callable[[Row], Iterable[LabelledSolution]]  # raises BadRow
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Case:
 
 
 @dataclass
-class Scored:
+class ScoredCases:
     """Cases with a scorer's score of each step, under the name that stands in the tables."""
 
     name: str
@@ -61,7 +61,7 @@ class Skips:
         self.messages.append(message)
 
 
-def case_of(solution: Solution, where: str) -> Case:
+def case_of(solution: LabelledSolution, where: str) -> Case:
     """The case of a solution of the common format."""
     values = None if solution.values is None else tuple(solution.values)
     return Case(where, solution.id, solution.question, tuple(solution.steps), tuple(solution.labels), values)
@@ -99,4 +99,4 @@ def halves(cases: Sequence[Case]) -> list[int]:
     return [numbers.setdefault(case.question, len(numbers)) % 2 for case in cases]
 
 
-__all__ = ["RIGHT", "UNKNOWN", "WRONG", "Scored", "Skips", "halves", "read", "sha256"]
+__all__ = ["RIGHT", "UNKNOWN", "WRONG", "ScoredCases", "Skips", "halves", "read", "sha256"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from prm.benchmarks.cases import Scored, halves
+from prm.benchmarks.cases import ScoredCases, halves
 
 RESAMPLES = 1000
 
@@ -27,7 +27,7 @@ def f1(wrong: float, right: float) -> float:
     return 2 * wrong * right / (wrong + right) if wrong + right else 0.0
 
 
-def figures(scored: Scored, thresholds: Sequence[float], name: str) -> Row:
+def figures(scored: ScoredCases, thresholds: Sequence[float], name: str) -> Row:
     """One row; `thresholds` holds one a case (they differ where halves are cross-fitted), `name` says how they came.
 
     Figures of a kind of solution that is not there, and F1 with them, are None. The interval of F1 is a percentile
@@ -54,7 +54,7 @@ def figures(scored: Scored, thresholds: Sequence[float], name: str) -> Row:
     }
 
 
-def _interval(scored: Scored, wrong: np.ndarray, hit: np.ndarray, seed: int = 0) -> list[float]:
+def _interval(scored: ScoredCases, wrong: np.ndarray, hit: np.ndarray, seed: int = 0) -> list[float]:
     """95 % interval of F1: questions are resampled, with all their solutions."""
     _, question = np.unique([case.question for case in scored.cases], return_inverse=True)
     counts = np.zeros((question.max() + 1, 4))
@@ -76,7 +76,7 @@ class Curve:
     the score of e and high the lowest before it; of a right one, low is minus infinity and high its lowest score.
     """
 
-    def __init__(self, scored: Scored) -> None:
+    def __init__(self, scored: ScoredCases) -> None:
         self.low, self.high, self.right_high = [], [], []
         self.wrong = 0
         for case, scores in zip(scored.cases, scored.scores, strict=True):
@@ -110,13 +110,13 @@ class Curve:
         return float(middle if best and middle > ends[best - 1] else ends[best])
 
 
-def cross_fitted(scored: Scored) -> list[float] | None:
+def cross_fitted(scored: ScoredCases) -> list[float] | None:
     """For each case the best threshold of the half of the questions it is not in; None where a half has none."""
     half = halves(scored.cases)
     best = []
     for other in (1, 0):
         kept = [i for i, h in enumerate(half) if h == other]
-        best.append(Curve(Scored("", [scored.cases[i] for i in kept], [scored.scores[i] for i in kept])).best())
+        best.append(Curve(ScoredCases("", [scored.cases[i] for i in kept], [scored.scores[i] for i in kept])).best())
     return None if None in best else [best[h] for h in half]  # type: ignore[misc]
 
 

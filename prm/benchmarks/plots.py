@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from prm.benchmarks.cases import Scored
+from prm.benchmarks.cases import ScoredCases
 from prm.benchmarks.first_error import Curve
 from prm.benchmarks.steps import BINS, distinct
 from reason.evaluation.curves import INTERVAL, OTHERS, PRINT, STYLES, plt, save
@@ -54,7 +54,7 @@ def reliability(rows: Sequence[Row], out: Path) -> list[Path]:
     return written
 
 
-def histograms(scored: Sequence[Scored], out: Path) -> list[Path]:
+def histograms(scored: Sequence[ScoredCases], out: Path) -> list[Path]:
     """Scores of right and of wrong steps, one panel a file."""
     written: list[Path] = []
     options = {"ncols": len(scored), "figsize": (3.9 * len(scored), 3.0), "squeeze": False}
@@ -74,7 +74,7 @@ def histograms(scored: Sequence[Scored], out: Path) -> list[Path]:
     return written
 
 
-def first_error(scored: Sequence[Scored], rows: Sequence[Row], out: Path) -> list[Path]:
+def first_error(scored: Sequence[ScoredCases], rows: Sequence[Row], out: Path) -> list[Path]:
     """F1 against the threshold, with a mark at each threshold of the tables."""
     kept = [one for one in scored if Curve(one).best() is not None]
     if not kept:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data.preprocess.common import UNKNOWN, Solution, from_row
+from data.preprocess.common import UNKNOWN, LabelledSolution, from_row
 from prm.benchmarks import steps
 from prm.benchmarks.cases import Skips, read
-from prm.benchmarks.report import Result
+from prm.benchmarks.report import BenchmarkResult
 from prm.benchmarks.scoring import opened, score
 from reason.common.errors import UserError
 from reason.common.rows import BadRow, Row, text_field
 
 
-async def run(args: argparse.Namespace) -> Result:
+async def run(args: argparse.Namespace) -> BenchmarkResult:
     """Score files of the common format, each a row. Raises UserError, UserError, UserError, ServiceError."""
     skips = Skips(args.skip_bad_rows)
     files = [(path, read(path, reader, skips)) for path in args.data_path]
@@ -33,10 +33,10 @@ async def run(args: argparse.Namespace) -> Result:
 
         return plots.reliability(rows, out) + plots.histograms(scored, out)
 
-    return Result("prm800k", prm, {"steps": rows}, draw, scored, skips, notes)
+    return BenchmarkResult("prm800k", prm, {"steps": rows}, draw, scored, skips, notes)
 
 
-def reader(row: Row) -> list[Solution]:
+def reader(row: Row) -> list[LabelledSolution]:
     """A row of the common format. Raises BadRow, which names the converter for rows of another."""
     if "labels" not in row or "steps" not in row:
         raise BadRow(

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from data.preprocess import processbench
-from data.preprocess.options import Options
+from data.preprocess.common import ReadingOptions
 from prm.benchmarks import first_error, steps
-from prm.benchmarks.cases import Case, Scored, Skips, case_of, read
-from prm.benchmarks.report import Result, Row
+from prm.benchmarks.cases import Case, ScoredCases, Skips, case_of, read
+from prm.benchmarks.report import BenchmarkResult, Row
 from prm.benchmarks.scoring import opened, score
 from reason.common.errors import UserError
 from reason.common.rows import BadRow, hub_rows
@@ -21,7 +21,7 @@ PUBLISHED = "gsm8k"  # the subset whose best threshold is the published one
 SUFFIXES = (".jsonl", ".json")
 
 
-async def run(args: argparse.Namespace) -> Result:
+async def run(args: argparse.Namespace) -> BenchmarkResult:
     """Score the subsets and measure. Raises UserError, UserError, UserError, ServiceError."""
     skips = Skips(args.skip_bad_rows)
     subsets = load(args, skips)
@@ -37,10 +37,10 @@ async def run(args: argparse.Namespace) -> Result:
 
         return plots.first_error(scored, rows, out) + plots.reliability(step_rows, out)
 
-    return Result("processbench", prm, {"first_error": rows, "steps": step_rows}, draw, scored, skips, notes)
+    return BenchmarkResult("processbench", prm, {"first_error": rows, "steps": step_rows}, draw, scored, skips, notes)
 
 
-def measure(scored: list[Scored], own: dict[str, float]) -> tuple[list[Row], list[str]]:
+def measure(scored: list[ScoredCases], own: dict[str, float]) -> tuple[list[Row], list[str]]:
     """Rows by threshold: the published one, 0.5, and the user's own; each with the average over several subsets."""
     published = next((first_error.Curve(one).best() for one in scored if one.name == PUBLISHED), None)
     thresholds = {"0.5": 0.5} | own
@@ -66,7 +66,7 @@ def load(args: argparse.Namespace, skips: Skips) -> dict[str, list[Case]]:
             raise UserError(f"{files[path.stem]} and {path} are both subset {path.stem!r}: give one of them")
         files[path.stem] = path
     names = chosen(args.subsets, tuple(files), ", ".join(map(str, args.data_path)))
-    return {name: read(files[name], partial(processbench.read, options=Options()), skips) for name in names}
+    return {name: read(files[name], partial(processbench.read, options=ReadingOptions()), skips) for name in names}
 
 
 def files_of(given: Path) -> list[Path]:
@@ -94,7 +94,7 @@ def from_hub(name: str, skips: Skips) -> list[Case]:
     for number, row in enumerate(hub_rows(HUB_ID, name, advice), 1):
         where = f"{HUB_ID} {name}, row {number}"
         try:
-            cases += [case_of(solution, where) for solution in processbench.read(row, Options())]
+            cases += [case_of(solution, where) for solution in processbench.read(row, ReadingOptions())]
         except BadRow as error:
             skips.add(where, error)
     if not cases:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data.preprocess.common import encoded
-from prm.benchmarks.cases import Scored, Skips, sha256
+from prm.benchmarks.cases import ScoredCases, Skips, sha256
 from prm.benchmarks.scoring import Prm
 from reason.evaluation.compare import layout
 from reason.evaluation.manifest import commit, versions
@@ -23,19 +23,19 @@ Draw = Callable[[Path], list[Path]]  # writes plots into a folder
 
 
 @dataclass
-class Result:
+class BenchmarkResult:
     """What came of a benchmark. `tables` maps a name to its rows, `draw` needs matplotlib."""
 
     benchmark: str
     prm: Prm
     tables: dict[str, list[Row]]
     draw: Draw
-    scored: list[Scored] = field(default_factory=list)  # the PRM's own scores
+    scored: list[ScoredCases] = field(default_factory=list)  # the PRM's own scores
     skips: Skips = field(default_factory=Skips)
     notes: list[str] = field(default_factory=list)
 
 
-def write(result: Result, args: argparse.Namespace, out: Path) -> None:
+def write(result: BenchmarkResult, args: argparse.Namespace, out: Path) -> None:
     """Print and write everything. Raises OSError, and ModuleNotFoundError when only the plots are missing."""
     notes = [*result.notes, *skip_notes(result.skips)]
     title, tables = f"{result.benchmark}: {result.prm.name}", [cells(*table) for table in result.tables.items()]
@@ -75,7 +75,7 @@ def skip_notes(skips: Skips) -> list[str]:
     return found + [f"  {message}" for message in skips.messages[:SHOWN]]
 
 
-def _score_lines(scored: Scored) -> bytes:
+def _score_lines(scored: ScoredCases) -> bytes:
     """One line a solution."""
     return b"".join(
         encoded(json.dumps({

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from envs.base_env import Problem, Task
-from prm.benchmarks.cases import Case, Scored, Skips
+from prm.benchmarks.cases import Case, ScoredCases, Skips
 from reason.common.errors import UserError
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
 from reason.inference.concurrency import together
@@ -60,7 +60,7 @@ async def opened(args: argparse.Namespace, task: Task | None = None) -> AsyncIte
             yield Prm(args.RM, await services.reward_model(args.RM))
 
 
-async def score(prm: Prm, cases: Sequence[Case], num_worker: int, skips: Skips, name: str | None = None) -> Scored:
+async def score(prm: Prm, cases: Sequence[Case], num_worker: int, skips: Skips, name: str | None = None) -> ScoredCases:
     """Scores of all cases, `num_worker` requests in flight; a case without a score is skipped, or a UserError.
 
     Raises ServiceError when no worker answers: that is no fault of a case.
@@ -89,7 +89,7 @@ async def score(prm: Prm, cases: Sequence[Case], num_worker: int, skips: Skips, 
     kept = [i for i, scores in enumerate(found) if scores is not None]
     if not kept:
         raise ServiceError(f"{prm.name} has no score for any of {len(cases)} solutions; {skips.messages[-1]}")
-    return Scored(name or prm.name, [cases[i] for i in kept], [found[i] for i in kept])  # type: ignore[misc]
+    return ScoredCases(name or prm.name, [cases[i] for i in kept], [found[i] for i in kept])  # type: ignore[misc]
 
 
 async def scores_of(model: RewardModel, case: Case) -> list[float]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prm.benchmarks.cases import UNKNOWN, Scored
+from prm.benchmarks.cases import UNKNOWN, ScoredCases
 
 BINS = 10
 RESAMPLES = 300
@@ -25,7 +25,7 @@ class Steps(NamedTuple):
     repeated: int  # steps left out because solutions of a question share them
 
 
-def distinct(scored: Scored) -> Steps:
+def distinct(scored: ScoredCases) -> Steps:
     """The steps that differ in text, label or in what is before them: one that several solutions share counts once."""
     seen: set[tuple[Any, ...]] = set()
     numbers: dict[str, int] = {}
@@ -46,7 +46,7 @@ def distinct(scored: Scored) -> Steps:
     return Steps(columns[0], columns[1].astype(int), columns[2], columns[3].astype(int), repeated)
 
 
-def figures(scored: Scored, thresholds: Mapping[str, float]) -> Row:
+def figures(scored: ScoredCases, thresholds: Mapping[str, float]) -> Row:
     """One row over the distinct steps; accuracy at each of the thresholds. None where a figure has no meaning.
 
     Calibration is of scores in [0, 1] alone: how far they are from the share of right steps (`ece`, `brier`) and,

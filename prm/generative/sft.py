@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from data.preprocess.common import encoded
-from prm.benchmarks.cases import Case, Scored, Skips
+from prm.benchmarks.cases import Case, ScoredCases, Skips
 from prm.generative.rows import Row
 from prm.scoring.layout import Layout
 from prm.scoring.scorer import Scorer
@@ -165,7 +165,9 @@ class JudgeEvaluation:
         """AUC, F1 and so on; every process does all of the work, with the weights whole."""
         scorer = Scorer(trainee.margins.bare, trainee.tokenizer, self.card, self.batch_tokens)
         scores = iter(scorer.run(self.layouts).all_scores())
-        return figures(Scored("test data", list(self.cases), [[next(scores)[0] for _ in c.steps] for c in self.cases]))
+        return figures(
+            ScoredCases("test data", list(self.cases), [[next(scores)[0] for _ in c.steps] for c in self.cases])
+        )
 
 
 def lay_out(case: Case, steps: int, card: PRMCard, tokenizer: Any) -> Layout:

@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 
 from data.preprocess.common import RIGHT, WRONG
 from prm.benchmarks import first_error, steps
-from prm.benchmarks.cases import Case, Scored, Skips
+from prm.benchmarks.cases import Case, ScoredCases, Skips
 from prm.scoring.layout import Layout, Layouter, LayoutError
 from prm.scoring.scorer import Scorer
 from prm.training.model import Trainee
@@ -68,10 +68,10 @@ class Evaluation:
         scores: list[list[float]] = [[]] * len(self.cases)
         for other, part in enumerate(parts):
             scores[other::world] = part
-        return figures(Scored("test data", self.cases, scores))
+        return figures(ScoredCases("test data", self.cases, scores))
 
 
-def figures(scored: Scored) -> dict[str, float]:
+def figures(scored: ScoredCases) -> dict[str, float]:
     """AUC, calibration and step accuracy; F1 of the first error at the other half's best threshold and at 0.5."""
     by_step = steps.figures(scored, {"0.5": 0.5})
     found = {

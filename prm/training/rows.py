@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data.preprocess.common import STEP_TAG, Solution, encoded, from_openr
+from data.preprocess.common import STEP_TAG, LabelledSolution, encoded, from_openr
 from prm.benchmarks.cases import Case, Skips, read
 from prm.benchmarks.prm800k import reader as from_common
 from reason.common.rows import BadRow, Row, field, text_field
@@ -24,13 +24,13 @@ def read_files(paths: Sequence[Path], step_tags: Sequence[str], skips: Skips, li
     """
     tags = [tag for tag in dict.fromkeys([*step_tags, STEP_TAG]) if tag]
 
-    def reader(row: Row) -> list[Solution]:
+    def reader(row: Row) -> list[LabelledSolution]:
         return [solution_of(row, tags)]
 
     return [case for path in paths for case in read(path, reader, skips)[:limit]]
 
 
-def solution_of(row: Row, step_tags: Sequence[str]) -> Solution:
+def solution_of(row: Row, step_tags: Sequence[str]) -> LabelledSolution:
     """One row of either format; MC values come from c and k where they are not there. Raises BadRow."""
     if "process" in row:
         process = field(row, "process", str)

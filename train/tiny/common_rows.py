@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.preprocess.common import RIGHT, UNKNOWN, WRONG, Solution
+from data.preprocess.common import RIGHT, UNKNOWN, WRONG, LabelledSolution
 
 
-def solution(row: Mapping[str, Any]) -> Solution:
+def solution(row: Mapping[str, Any]) -> LabelledSolution:
     """One row."""
     steps = [step.strip() for step in row["steps"]]
     missing = len(steps) - len(row["labels"])
     labels = row["labels"] + [UNKNOWN] * missing
     values = [c / k for c, k in zip(row["c"], row["k"], strict=True)] + [None] * missing
     labels[-1], values[-1] = (RIGHT, 1.0) if labels[-1] == RIGHT else (WRONG, 0.0)
-    return Solution(row["question"], steps, labels, values, source="monte_carlo", id=row["id"])
+    return LabelledSolution(row["question"], steps, labels, values, source="monte_carlo", id=row["id"])
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from envs.base_env import DataOptions, Problem
 from prm.benchmarks.arithmetic import choose, wrong_questions
 from prm.benchmarks.arithmetic import judged as labelled
 from prm.benchmarks.baselines import baselines
-from prm.benchmarks.cases import Case, Scored, case_of
+from prm.benchmarks.cases import Case, ScoredCases, case_of
 from prm.benchmarks.steps import figures
 from reason.common.seeds import draw_seed
 from reason.guided_search.solution import split_steps
@@ -104,7 +104,7 @@ def cases_of(problems: list[Problem], samples: list[list[str]], per_problem: int
 
 def auc(name: str, cases: list[Case], scores: list[list[float]]) -> float | None:
     """Of the different steps up to and including the first error, see `prm.benchmarks.steps`."""
-    return figures(Scored(name, cases, scores), {})["auc"]
+    return figures(ScoredCases(name, cases, scores), {})["auc"]
 
 
 def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]]) -> dict:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.preprocess.common import STEP_TAG, Solution, encoded, from_openr, from_row, read
+from data.preprocess.common import STEP_TAG, LabelledSolution, encoded, from_openr, from_row, read
 from reason.common.errors import UserError
 from reason.common.rows import BadRow
 
@@ -24,7 +24,7 @@ def solutions(draw, labels=(1, 0, -1)):
     def column(element):
         return draw(st.none() | st.lists(element, min_size=n, max_size=n))
 
-    return Solution(
+    return LabelledSolution(
         draw(text), steps, draw(st.lists(st.sampled_from(labels), min_size=n, max_size=n)), column(share),
         column(st.none() | st.integers(0, 16)), column(st.none() | st.integers(1, 16)), column(st.none() | text),
         draw(st.text()), draw(st.text()),
@@ -54,7 +54,7 @@ def test_openrs_form_there_and_back(solution, tag):
 
 def test_openrs_form_ends_before_a_step_without_a_label():
     def label(labels):
-        flat = Solution("q", ["a", "b", "c"][: len(labels)], labels).to_openr("#")
+        flat = LabelledSolution("q", ["a", "b", "c"][: len(labels)], labels).to_openr("#")
         return flat and (flat["process"], flat["label"])
 
     assert label([1, 0, -1]) == ("a # b #", ["+", "-"])

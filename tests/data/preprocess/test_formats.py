@@ -7,7 +7,7 @@ import runpy
 import pytest
 
 from data.preprocess import cli, prm800k
-from data.preprocess.options import Options
+from data.preprocess.common import ReadingOptions
 from tests.data.preprocess.samples import (
     FLAT,
     MATH_SHEPHERD,
@@ -84,7 +84,7 @@ def test_prm800k_every_alternative_is_there_once_and_in_its_context(tmp_path):
             if human:
                 expected.add((*trajectory, human["text"]))
             trajectory.append(human["text"] if human else texts[index] if index is not None else None)
-        solutions = list(prm800k.read(row, Options()))
+        solutions = list(prm800k.read(row, ReadingOptions()))
         judged = {tuple(s.steps[: i + 1]) for s in solutions for i in range(len(s.steps))}
         assert judged == expected
         assert len({tuple(s.steps) for s in solutions}) == len(solutions)

@@ -6,7 +6,7 @@ import pytest
 
 from prm.benchmarks.arithmetic import back, choose, wrong_questions
 from prm.benchmarks.baselines import baselines, features
-from prm.benchmarks.cases import Case, Scored
+from prm.benchmarks.cases import Case, ScoredCases
 from reason.evaluation import records
 from reason.model_cards.card import to_dict
 from tests.fakes import LM_CARD
@@ -102,7 +102,7 @@ def test_the_wrong_question_is_never_the_right_one():
 def test_scores_under_wrong_questions_stay_with_their_solutions():
     cases = [make("a", "1"), make("b", "1"), make("b", "2")]
     others = wrong_questions(cases)
-    found = back(Scored("x", [others[0], others[2]], [[0.1], [0.3]]), others, cases)
+    found = back(ScoredCases("x", [others[0], others[2]], [[0.1], [0.3]]), others, cases)
     assert found.cases == [cases[0], cases[2]] and found.scores == [[0.1], [0.3]], "one without a score is left out"
 
 

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from prm.benchmarks.cases import Case, Scored
+from prm.benchmarks.cases import Case, ScoredCases
 from prm.benchmarks.first_error import Curve, average, cross_fitted, figures, predicted
 
 
@@ -16,7 +16,7 @@ def case(error, count, question="q"):
 
 def scored(*pairs, question="q"):
     """Of (first error, scores)."""
-    return Scored("x", [case(error, len(s), question) for error, s in pairs], [list(s) for _, s in pairs])
+    return ScoredCases("x", [case(error, len(s), question) for error, s in pairs], [list(s) for _, s in pairs])
 
 
 def at(one, threshold):
@@ -76,7 +76,7 @@ def test_unbounded_scores_are_fine():
 def test_a_threshold_is_never_fitted_on_the_half_that_it_is_measured_on():
     low, high = ((0, [0.1]), (None, [0.3])), ((0, [0.6]), (None, [0.8]))
     first, second = scored(*low, question="a"), scored(*high, question="b")
-    both = Scored("x", first.cases + second.cases, first.scores + second.scores)
+    both = ScoredCases("x", first.cases + second.cases, first.scores + second.scores)
     assert cross_fitted(both) == pytest.approx([0.7, 0.7, 0.2, 0.2])
 
 
@@ -90,7 +90,7 @@ def test_the_interval_holds_the_estimate_and_narrows_with_data():
     def width(n):
         pairs = [(0, [0.1 if i % 3 else 0.9]) if i % 2 else (None, [0.1 if i % 5 else 0.9]) for i in range(n)]
         cases = [case(error, 1, str(i)) for i, (error, _) in enumerate(pairs)]
-        row = at(Scored("x", cases, [s for _, s in pairs]), 0.5)
+        row = at(ScoredCases("x", cases, [s for _, s in pairs]), 0.5)
         low, high = row["f1_interval"]
         assert low <= row["f1"] <= high
         return high - low
