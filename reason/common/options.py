@@ -4,7 +4,7 @@
     class Rebase:
         rebase_temperature: float = option(0.2, "temperature of the softmax over scores", metavar="T_b", above=0)
 
-A field's name is its flag's name. `check` is for `__post_init__`.
+A field's name is its flag's name, except where OpenR has another one for the flag. `check` is for `__post_init__`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,17 @@ def option(
     least: float | None = None,
     above: float | None = None,
     most: float | None = None,
+    flag: str | None = None,
+    usual: str | None = None,
 ) -> Any:
-    """A field with its line of help and its bounds: `least` <= value <= `most`, `above` < value."""
+    """A field with its line of help and its bounds: `least` <= value <= `most`, `above` < value.
+
+    `flag` is the flag's name where it is not the field's. `usual` says what is taken when the option is not given,
+    where that is not `default`.
+    """
     metadata = {
         "help": help, "metavar": metavar, "choices": choices, "least": least, "above": above, "most": most,
+        "flag": flag, "usual": usual,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -41,6 +48,11 @@ def option(
 def fields_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
     """The options of a dataclass by name: its fields that were made by `option`."""
     return {field.name: field for field in dataclasses.fields(cls) if "help" in field.metadata}
+
+
+def flag_of(field: dataclasses.Field[Any]) -> str:
+    """The name of an option's flag, and of its place in argparse's namespace."""
+    return str(field.metadata["flag"] or field.name)
 
 
 def add_options(parser: argparse._ActionsContainer, cls: type, skip: Collection[str] = (), note: str = "") -> None:
@@ -53,18 +65,21 @@ def add_options(parser: argparse._ActionsContainer, cls: type, skip: Collection[
         if name in skip:
             continue
         said = field.metadata
-        shown = "" if field.default in (None, MISSING) else f"; default {field.default}"
+        shown = f"; default: {said['usual']}" if said["usual"] else ""
+        if not shown and field.default not in (None, MISSING):
+            shown = f"; default {field.default}"
         text = f"{note}{said['help']}{shown}".replace("%", "%%")
         kind = _plain(types_of[name])
         choices = ["True", "False"] if kind is bool else said["choices"]
         metavar = said["metavar"] or ("|".join(choices) if choices else None)
         reads: Any = str2bool if kind is bool else kind
-        parser.add_argument(f"--{name}", type=reads, default=None, metavar=metavar, help=text)
+        parser.add_argument(f"--{flag_of(field)}", type=reads, default=None, metavar=metavar, help=text)
 
 
 def given_options(args: argparse.Namespace, cls: type) -> dict[str, Any]:
-    """The options of the dataclass that the command line gives."""
-    return {name: value for name in fields_of(cls) if (value := getattr(args, name, None)) is not None}
+    """The options of the dataclass that the command line gives, by their fields' names."""
+    given = {name: getattr(args, flag_of(field), None) for name, field in fields_of(cls).items()}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def build(cls: type, values: dict[str, Any], what: str) -> Any:

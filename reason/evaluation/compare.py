@@ -20,6 +20,7 @@ from reason.evaluation import stats
 from reason.evaluation.closing import TOKENS
 from reason.evaluation.runs import Run, gaps, pool, read
 from reason.evaluation.shards import merge
+from reason.guided_search import METHODS
 
 Row = dict[str, Any]
 COLUMNS = (  # title and key; a key that no row has is left out
@@ -53,13 +54,9 @@ def _settings(config: dict[str, Any]) -> str:
     options, sampling = config["method_config"], config["gen_config"]
     if options.get("budget") is not None:
         return f"budget {options['budget']}, T={sampling['temperature']}"
-    shape = {
-        "cot": "greedy",
-        "best_of_n": f"N={options['num_sequence']}",
-        "beam_search": f"{options['num_sequence']} x {options['width']}",
-        "vanila_mcts": f"{options['num_sequence']} paths x {options['width']}",
-    }.get(config["method"], "")
-    return shape if config["method"] == "cot" else f"{shape}, T={sampling['temperature']}"
+    method = METHODS.get(config["method"])  # None: a method that there is no more
+    shape = method.shape(options) if method else ""
+    return shape if method and method.greedy else f"{shape}, T={sampling['temperature']}"
 
 
 def difference(run: Run, vote: str, other: Run, other_vote: str) -> Row | None:

@@ -21,14 +21,9 @@ if __package__ in (None, ""):  # run as a file: the folder of this file is on th
 from reason.common.errors import UserError  # noqa: E402
 from reason.evaluation.arguments import check, parser  # noqa: E402
 
-OWN_OPTIONS = (  # flags that are options of the same name
-    "max_tokens_per_question", "max_seconds_per_question", "pb_c_base", "pb_c_init", "prior", "first_play", "back_up",
-    "rollout", "leaves_in_flight", "num_simulation", "lookahead_steps", "rebase_temperature", "particle_weights",
-    "resampling", "ess_threshold", "wave_size",
-)  # fmt: skip
-
 if TYPE_CHECKING:
     from envs.base_env import Problem, Task
+    from reason.guided_search.method import Method
     from reason.guided_search.options import SearchOptions
     from reason.inference.base import LanguageModel, RewardModel
     from reason.inference.fastchat import Services
@@ -56,7 +51,7 @@ async def run(args: argparse.Namespace) -> int:
     problems = part(selected, args.num_shards, args.shard)
     async with Services(args.controller_addr, args.request_timeout) as services:
         lm, rm = await models(args, services, task)
-        options = search_options(args, task, lm)
+        method, options = searching(args, task, lm)
         check_prompt(lm, task, problems[0], options)
         config = manifest(args, selected, lm, rm, options)
         if args.resume_dir is not None:
@@ -74,7 +69,7 @@ async def run(args: argparse.Namespace) -> int:
                     folder.append(record | {"elapsed": round(before + time.monotonic() - started, 3)})
                     progress.update(record)
 
-                setup = Setup(task, args.method, lm, rm, options, grader)
+                setup = Setup(task, method, lm, rm, options, grader)
                 await evaluate(setup, waiting, 1 if args.local else args.num_worker, done)
             folder.write_averages(averages(folder.finished))
         except asyncio.CancelledError:
@@ -121,39 +116,19 @@ def check_card(model: LanguageModel | RewardModel, name: str, kind: str, wanted:
             )
 
 
-def search_options(args: argparse.Namespace, task: Task, lm: LanguageModel) -> SearchOptions:
-    """The method's options: from the flags, else the LM's card, else the task."""
-    from reason.guided_search import METHODS
+def searching(args: argparse.Namespace, task: Task, lm: LanguageModel) -> tuple[Method, SearchOptions]:
+    """The method and the shared options: from the flags, else the LM's card, else the task. Raises UserError."""
+    from reason.common.options import given_options
+    from reason.guided_search import METHODS, configure, needs_steps
     from reason.guided_search.options import SearchOptions
 
-    greedy, sampling = METHODS[args.method].greedy, lm.card.sampling
-
-    def given(value, otherwise):
-        return otherwise if value is None else value
-
-    steps = args.steps_per_solution
-    if steps is None and (args.data_path is None or args.level is not None):
-        steps = task.steps_per_solution.get(args.level or "")
-    if args.budget is not None and steps is None and not greedy:
+    values = given_options(args, SearchOptions) | given_options(args, METHODS[args.method])
+    if args.steps_per_solution is None and (args.data_path is None or args.level is not None):
+        values["steps_per_solution"] = task.steps_per_solution.get(args.level or "")
+    method, options = configure(args.method, values, task, lm.card)
+    if needs_steps(method, options):
         raise UserError("--budget counts in steps of solutions: give --steps_per_solution, their mean number")
-    try:
-        return SearchOptions(
-            num_sequence=1 if greedy else args.num_sequence,
-            width=given(args.tree_max_width, task.width),
-            depth=given(args.tree_max_depth, task.max_depth),
-            temperature=0.0 if greedy else given(args.temperature, sampling.get("temperature", 0.7)),
-            top_p=1.0 if greedy else given(args.top_p, sampling.get("top_p", 1.0)),
-            top_k=-1 if greedy else given(args.top_k, int(sampling.get("top_k", -1))),
-            max_new_tokens=given(args.max_new_tokens, task.max_new_tokens),
-            max_step_tokens=given(args.max_step_tokens, task.max_step_tokens),
-            seed=args.seed,
-            few_shot=args.is_few_shot,
-            budget=None if greedy else args.budget,
-            steps_per_solution=steps,
-            **{name: getattr(args, name) for name in OWN_OPTIONS},
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    return method, options
 
 
 def check_prompt(lm: LanguageModel, task: Task, problem: Problem, options: SearchOptions) -> None:

@@ -16,6 +16,7 @@ from envs.base_env import Grader, Problem, Task, Verdict
 from reason.evaluation.concurrency import each
 from reason.evaluation.records import Record
 from reason.guided_search import solve
+from reason.guided_search.method import Method
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution
 from reason.inference.base import LanguageModel, ModelError, RewardModel
@@ -28,7 +29,7 @@ class Setup:
     """What every question of a run is solved with."""
 
     task: Task
-    method: str
+    method: Method
     lm: LanguageModel
     rm: RewardModel | None
     options: SearchOptions
@@ -49,7 +50,7 @@ async def evaluate_problem(setup: Setup, problem: Problem) -> Record:
         solutions = await solve(
             setup.method, problem, setup.task, setup.lm, setup.rm, setup.options, ledger, setup.grader
         )
-        judged = await judge_solutions(setup, problem, solutions, ledger)
+        judged = await judge_solutions(setup.rm, setup.grader, problem, solutions, ledger)
     except Exception as caught:  # one question's failure is never the end of the run
         error = error_of(caught)
     return {
@@ -74,25 +75,27 @@ def error_of(caught: Exception) -> dict[str, str]:
     return {"type": type(caught).__name__, "message": str(caught), "traceback": traceback.format_exc()}
 
 
-async def judge_solutions(setup: Setup, problem: Problem, solutions: Sequence[Solution], ledger: Ledger) -> Record:
+async def judge_solutions(
+    rm: RewardModel | None, grader: Grader, problem: Problem, solutions: Sequence[Solution], ledger: Ledger
+) -> Record:
     """Votes and verdicts: the record's `result`, `output` and `undecided`."""
-    clusters, verdicts = await _grade(setup, problem, solutions, ledger)
+    clusters, verdicts = await _grade(grader, problem, solutions, ledger)
     return {
-        "result": _result(setup.rm, solutions, clusters, verdicts),
+        "result": _result(rm, solutions, clusters, verdicts),
         "output": [_output(i, s, c, verdicts) for i, (s, c) in enumerate(zip(solutions, clusters, strict=True))],
         "undecided": sum(verdict.equal is None for verdict in verdicts.values()),
     }
 
 
 async def _grade(
-    setup: Setup, problem: Problem, solutions: Sequence[Solution], ledger: Ledger
+    grader: Grader, problem: Problem, solutions: Sequence[Solution], ledger: Ledger
 ) -> tuple[list[int | None], dict[int, Verdict]]:
     """The cluster of each solution's answer (None: no answer), and the gold's verdict on each cluster."""
     started = time.monotonic()
     answers = [solution.answer for solution in solutions]
-    clusters = await cluster(answers, setup.grader)
+    clusters = await cluster(answers, grader)
     distinct = {c: answers[clusters.index(c)] for c in clusters if c is not None}
-    verdicts = await asyncio.gather(*(setup.grader.equal(problem.answer, answer) for answer in distinct.values()))
+    verdicts = await asyncio.gather(*(grader.equal(problem.answer, answer) for answer in distinct.values()))
     ledger.seconds_grading += time.monotonic() - started
     return clusters, dict(zip(distinct, verdicts, strict=True))
 

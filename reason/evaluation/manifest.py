@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.base_env import Problem
+from reason.evaluation.arguments import own_options
 from reason.guided_search.options import SearchOptions
 from reason.inference.base import LanguageModel, RewardModel
 from reason.model_cards.card import to_dict
@@ -31,8 +32,11 @@ def manifest(
     rm: RewardModel | None,
     options: SearchOptions,
 ) -> dict[str, Any]:
-    """The configuration of a run as plain data. OpenR's keys are kept: gen_config, method, method_config, LM, RM."""
-    chosen = asdict(options)
+    """The configuration of a run as plain data. OpenR's keys are kept: gen_config, method, method_config, LM, RM.
+
+    method_config holds the options of all methods, as they were given or by default.
+    """
+    chosen = asdict(options) | {name: getattr(args, name) for name in own_options()}
     models = {"LM": lm} | ({"RM": rm} if rm else {})
     config = {
         "method": args.method,

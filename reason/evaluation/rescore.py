@@ -14,13 +14,12 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from envs.base_env import Problem, Task, load_task
+from envs.base_env import Grader, Problem, Task, load_task
 from reason.common.errors import UserError
 from reason.evaluation import records
 from reason.evaluation.closing import averages, closing_lines
-from reason.evaluation.evaluator import Setup, error_of, judge_solutions
+from reason.evaluation.evaluator import error_of, judge_solutions
 from reason.evaluation.runs import gaps
-from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution, split_steps
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
 from reason.inference.concurrency import together
@@ -43,7 +42,7 @@ def generation_ledger(row: records.Record) -> Ledger:
 
 
 async def rescored(
-    row: records.Record, task: Task, rm: RewardModel, setup: Setup, separator: str, ledger: Ledger
+    row: records.Record, task: Task, rm: RewardModel, grader: Grader, separator: str, ledger: Ledger
 ) -> records.Record:
     """The record with the new scorer's scores and votes, its cost added to `ledger`. Raises ModelError."""
     problem = problem_of(row)
@@ -57,7 +56,7 @@ async def rescored(
         )
         for s, output in zip(steps, row["output"], strict=True)
     ]  # fmt: skip
-    return row | await judge_solutions(setup, problem, solutions, ledger) | {"ledger": ledger.to_json()}
+    return row | await judge_solutions(rm, grader, problem, solutions, ledger) | {"ledger": ledger.to_json()}
 
 
 async def rescore(
@@ -76,7 +75,6 @@ async def rescore(
     for gap in gaps(str(run), config, len(rows), sum(row["error"] is not None for row in rows)):
         print(f"rescore.py: {gap}", file=sys.stderr)
     grader, places = task.grader(), asyncio.Semaphore(num_worker)
-    setup = Setup(task, config["method"], None, rm, SearchOptions(), grader)  # type: ignore[arg-type]
     separator = config["cards"]["LM"]["step_separator"]
 
     async def one(line: int, row: records.Record) -> records.Record:
@@ -85,7 +83,7 @@ async def rescore(
         ledger = generation_ledger(row)
         async with places:
             try:
-                return await rescored(row, task, rm, setup, separator, ledger)
+                return await rescored(row, task, rm, grader, separator, ledger)
             except ModelError as error:
                 if skip and not isinstance(error, Unavailable):
                     failed = {"result": None, "output": [], "undecided": 0, "error": error_of(error)}

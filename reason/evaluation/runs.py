@@ -9,6 +9,7 @@ from typing import Any
 
 from reason.common.errors import UserError
 from reason.evaluation import records, stats
+from reason.guided_search import METHODS
 from reason.inference.ledger import Ledger
 
 NEEDED = ("method", "LM", "RM", "arguments", "method_config", "gen_config", "dataset", "cards")
@@ -61,12 +62,8 @@ def choices(config: dict[str, Any]) -> dict[str, Any]:
 
 def budget_of(config: dict[str, Any]) -> int | None:
     """The budget N of a run: --budget, or what the method's own flags come to; None where they do not say."""
-    given, options = config["arguments"].get("budget"), config["method_config"]
-    if given is not None or config["method"] == "cot":
-        return given
-    if config["method"] == "best_of_n":
-        return options["num_sequence"]
-    return options["num_sequence"] * options["width"] if config["method"] == "beam_search" else None
+    given, method = config["arguments"].get("budget"), METHODS.get(config["method"])
+    return method.budget_of(config["method_config"]) if given is None and method else given
 
 
 def pool(runs: list[Run]) -> list[Run]:

@@ -2,87 +2,100 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from envs.base_env import Grader, Problem, Task
-from reason.guided_search.adaptive_best_of_n import adaptive_best_of_n
-from reason.guided_search.beam_search import beam_search
-from reason.guided_search.best_of_n import best_of_n
-from reason.guided_search.dvts import dvts
-from reason.guided_search.lookahead import lookahead
-from reason.guided_search.mcts import vanila_mcts
-from reason.guided_search.mcts_alpha import mcts_alpha
+from reason.common.errors import UserError, unknown
+from reason.common.options import build, fields_of, flag_of
+from reason.guided_search.adaptive_best_of_n import AdaptiveBestOfN
+from reason.guided_search.beam_search import BeamSearch
+from reason.guided_search.best_of_n import BestOfN, Cot, best_of_n
+from reason.guided_search.dvts import Dvts
+from reason.guided_search.lookahead import Lookahead
+from reason.guided_search.mcts import VanilaMCTS
+from reason.guided_search.mcts_alpha import MCTSAlpha
+from reason.guided_search.method import Method
 from reason.guided_search.options import SearchOptions
-from reason.guided_search.particle_filtering import particle_filtering
-from reason.guided_search.puct import Rules
-from reason.guided_search.rebase import rebase
+from reason.guided_search.particle_filtering import ParticleFiltering
+from reason.guided_search.rebase import Rebase
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import SearchTree
 from reason.inference.base import LanguageModel, RewardModel
 from reason.inference.ledger import Ledger
+from reason.model_cards.card import LMCard
 
-
-@dataclass(frozen=True)
-class Method:
-    """A search method: how it is run from the shared options, and what it needs."""
-
-    run: Callable[[SearchTree, SearchOptions], Awaitable[list[Solution]]]
-    needs_rm: bool
-    greedy: bool = False  # one solution at temperature 0
-
-
-def _rules(o: SearchOptions) -> Rules:
-    return Rules(o.prior, o.first_play, o.back_up, o.rollout, o.leaves_in_flight)
-
-
-async def _beam_search(tree: SearchTree, o: SearchOptions) -> list[Solution]:
-    return await beam_search(tree, *o.beams(), o.depth)
-
-
-async def _dvts(tree: SearchTree, o: SearchOptions) -> list[Solution]:
-    return await dvts(tree, *o.beams(), o.depth)
-
-
-async def _lookahead(tree: SearchTree, o: SearchOptions) -> list[Solution]:
-    return await lookahead(tree, *o.beams(cost=o.lookahead_steps + 1), o.depth, o.lookahead_steps)
-
-
-async def _particle_filtering(tree: SearchTree, o: SearchOptions) -> list[Solution]:
-    return await particle_filtering(tree, o.n, o.depth, o.particle_weights, o.resampling, o.ess_threshold)
-
-
-async def _vanila_mcts(tree: SearchTree, o: SearchOptions) -> list[Solution]:
-    num_path = o.num_sequence if o.budget is None else math.inf  # then the steps are counted
-    return await vanila_mcts(tree, num_path, o.beams()[0], o.depth, o.pb_c_base, o.pb_c_init, _rules(o))
-
-
-async def _mcts_alpha(tree: SearchTree, o: SearchOptions) -> list[Solution]:
-    width, wide = o.beams()  # a budget allows N / M simulations a step
-    simulations, num_path = o.num_simulation, o.num_sequence
-    if o.budget is not None:
-        simulations = min(o.num_simulation, wide)
-        num_path = wide // simulations
-    return await mcts_alpha(tree, num_path, simulations, width, o.depth, o.pb_c_base, o.pb_c_init, _rules(o))
-
-
-METHODS: dict[str, Method] = {
-    "cot": Method(lambda tree, o: best_of_n(tree, 1), needs_rm=False, greedy=True),
-    "best_of_n": Method(lambda tree, o: best_of_n(tree, o.n), needs_rm=False),
-    "adaptive_best_of_n": Method(lambda tree, o: adaptive_best_of_n(tree, o.n, o.wave_size), needs_rm=False),
-    "beam_search": Method(_beam_search, needs_rm=True),
-    "dvts": Method(_dvts, needs_rm=True),
-    "lookahead": Method(_lookahead, needs_rm=True),
-    "rebase": Method(lambda tree, o: rebase(tree, o.n, o.rebase_temperature, o.depth), needs_rm=True),
-    "particle_filtering": Method(_particle_filtering, needs_rm=True),
-    "vanila_mcts": Method(_vanila_mcts, needs_rm=True),
-    "mcts_alpha": Method(_mcts_alpha, needs_rm=True),
+METHODS: dict[str, type[Method]] = {
+    "cot": Cot,
+    "best_of_n": BestOfN,
+    "adaptive_best_of_n": AdaptiveBestOfN,
+    "beam_search": BeamSearch,
+    "dvts": Dvts,
+    "lookahead": Lookahead,
+    "rebase": Rebase,
+    "particle_filtering": ParticleFiltering,
+    "vanila_mcts": VanilaMCTS,
+    "mcts_alpha": MCTSAlpha,
 }
 
 
+def method_of(name: str) -> type[Method]:
+    """`METHODS[name]`. Raises UserError with the nearest name."""
+    if name not in METHODS:
+        raise UserError(unknown("method", name, METHODS))
+    return METHODS[name]
+
+
+def methods_with(option: str) -> list[str]:
+    """The names of the methods that have an option of this name of their own."""
+    return [name for name, method in METHODS.items() if option in fields_of(method)]
+
+
+def configure(
+    name: str, values: Mapping[str, Any], task: Task | None = None, card: LMCard | None = None
+) -> tuple[Method, SearchOptions]:
+    """The method `name` and the shared options, from keywords; the flags' names are understood as well.
+
+    What is not given comes from the LM's card (temperature, top_p, top_k), then from the task. Raises UserError for
+    an unknown method or option, an option of another method, and a value that no method can use.
+    """
+    cls = method_of(name)
+    shared = fields_of(SearchOptions)
+    by_flag = {flag_of(field): field_name for field_name, field in shared.items()}
+    general: dict[str, Any] = _defaults(task, card)
+    own: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in shared or key in by_flag:
+            general[by_flag.get(key, key)] = value
+        elif key in fields_of(cls):
+            own[key] = value
+        elif whose := methods_with(key):
+            raise UserError(f"{key} is an option of {' and '.join(whose)}, not of {name}")
+        else:
+            raise UserError(unknown(f"option of {name}", key, [*fields_of(cls), *shared]))
+    options = SearchOptions(**general)
+    return build(cls, own, name), _greedy(options) if cls.greedy else options
+
+
+def _defaults(task: Task | None, card: LMCard | None) -> dict[str, Any]:
+    """What the shared options are where they are not given."""
+    values: dict[str, Any] = {}
+    if task is not None:
+        values |= {"width": task.width, "depth": task.max_depth, "max_new_tokens": task.max_new_tokens}
+        values["max_step_tokens"] = task.max_step_tokens
+    if card is not None:
+        kinds = {"temperature": float, "top_p": float, "top_k": int}
+        values |= {key: kind(card.sampling[key]) for key, kind in kinds.items() if key in card.sampling}
+    return values
+
+
+def _greedy(options: SearchOptions) -> SearchOptions:
+    return replace(options, temperature=0.0, top_p=1.0, top_k=-1, num_sequence=1, budget=None)
+
+
 async def solve(
-    method: str,
+    method: Method,
     problem: Problem,
     task: Task,
     lm: LanguageModel,
@@ -91,14 +104,22 @@ async def solve(
     ledger: Ledger,
     grader: Grader | None = None,
 ) -> list[Solution]:
-    """Solutions of one question by `METHODS[method]`; what it cost is added to `ledger`. Raises ModelError.
+    """Solutions of one question; what it cost is added to `ledger`. Raises ModelError, and UserError for a budget that
+    cannot be counted.
 
     A budget of 1 is one sampled solution for every method, and the same one. The list is empty when the question's
     tokens or seconds were used up before anything was finished; the ledger's `cut_by_*` say so. Without a `grader`
     methods that compare answers make one of the task's.
     """
-    chosen = METHODS[method]
-    if chosen.greedy:
-        options = replace(options, temperature=0.0, top_p=1.0, top_k=-1, num_sequence=1, budget=None)
-    tree = SearchTree(problem, task, lm, rm, options, ledger, grader)
-    return await (best_of_n(tree, 1) if options.budget == 1 else chosen.run(tree, options))
+    tree = SearchTree(problem, task, lm, rm, _greedy(options) if method.greedy else options, ledger, grader)
+    if options.budget == 1 and not method.greedy:
+        return await best_of_n(tree, 1)
+    if needs_steps(method, options):
+        raise UserError("the budget of this method is counted in steps: give steps_per_solution, their mean number")
+    return await method.search(tree)
+
+
+def needs_steps(method: Method, options: SearchOptions) -> bool:
+    """Whether T, the mean steps of a solution, is needed and not known."""
+    counted = method.counts_steps and options.budget is not None and options.budget > 1
+    return counted and options.steps_per_solution is None

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
+from reason.common.options import option
+from reason.guided_search.best_of_n import BestOfN
+from reason.guided_search.method import Method
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import SearchTree
+from reason.inference.base import MOST_SAMPLES
 from reason.reranking import aggregate, cluster
 from reason.reranking.votes import TIE
+
+
+@dataclass(frozen=True)
+class AdaptiveBestOfN(Method):
+    """Best-of-N in waves, until the samples that remain cannot change the vote."""
+
+    wave_size: int = option(4, "samples between looks", least=1, most=MOST_SAMPLES)
+
+    needs_rm: ClassVar[bool] = False
+    unused: ClassVar[tuple[str, ...]] = BestOfN.unused
+
+    async def search(self, tree: SearchTree) -> list[Solution]:
+        """See `adaptive_best_of_n`."""
+        return await adaptive_best_of_n(tree, tree.options.n, self.wave_size)
 
 
 async def adaptive_best_of_n(tree: SearchTree, n: int, wave_size: int) -> list[Solution]:

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from reason.guided_search.method import Method
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import Node, SearchTree
 
 Judge = Callable[[list[Node]], Awaitable[list[float]]]
+
+
+@dataclass(frozen=True)
+class BeamSearch(Method):
+    """Beam search over steps."""
+
+    async def search(self, tree: SearchTree) -> list[Solution]:
+        """See `beam_search`."""
+        return await beam_search(tree, *tree.options.beams(), tree.options.depth)
+
+    @classmethod
+    def shape(cls, config: Mapping[str, Any]) -> str:
+        """See `Method.shape`."""
+        return f"{config['num_sequence']} x {config['width']}"
+
+    @classmethod
+    def budget_of(cls, config: Mapping[str, Any]) -> int | None:
+        """Beams times width."""
+        return int(config["num_sequence"] * config["width"])
 
 
 async def last_score(nodes: list[Node]) -> list[float]:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
+from reason.guided_search.method import Method
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import Node, SearchTree
+
+
+@dataclass(frozen=True)
+class Dvts(Method):
+    """Diverse verifier tree search: N / M subtrees that never compete."""
+
+    async def search(self, tree: SearchTree) -> list[Solution]:
+        """See `dvts`."""
+        return await dvts(tree, *tree.options.beams(), tree.options.depth)
 
 
 async def dvts(tree: SearchTree, width: int, subtrees: int, max_depth: int) -> list[Solution]:

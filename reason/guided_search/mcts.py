@@ -13,9 +13,13 @@ A finished solution is never walked twice, see `puct` on drawing again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from reason.guided_search.puct import Rules, back_up, chance_of_unseen, select, shares
+from reason.common.options import option
+from reason.guided_search.puct import MCTS, back_up, chance_of_unseen, select, shares
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import Node, SearchTree
 from reason.guided_search.walks import Ask, Walk, drive
@@ -23,14 +27,26 @@ from reason.guided_search.walks import Ask, Walk, drive
 Select = Callable[[Node], Node | None]
 
 
+@dataclass(frozen=True)
+class VanilaMCTS(MCTS):
+    """Monte Carlo tree search: paths from the root to the end of a solution."""
+
+    rollout: str = option("value", "how to go on below a leaf", choices=("value", "prior", "full", "none"))
+
+    async def search(self, tree: SearchTree) -> list[Solution]:
+        """See `vanila_mcts`."""
+        options = tree.options
+        num_path = options.num_sequence if options.budget is None else math.inf  # then the steps are counted
+        return await vanila_mcts(tree, num_path, options.beams()[0], options.depth, self)
+
+    @classmethod
+    def shape(cls, config: Mapping[str, Any]) -> str:
+        """See `Method.shape`."""
+        return f"{config['num_sequence']} paths x {config['width']}"
+
+
 async def vanila_mcts(
-    tree: SearchTree,
-    num_path: float,
-    width: int,
-    max_depth: int,
-    pb_c_base: float,
-    pb_c_init: float,
-    rules: Rules = Rules(),
+    tree: SearchTree, num_path: float, width: int, max_depth: int, options: VanilaMCTS
 ) -> list[Solution]:
     """At most `num_path` different solutions, in the order in which they were found.
 
@@ -43,7 +59,7 @@ async def vanila_mcts(
     known, in_vain = -1, 0  # nodes and solutions at the last progress; walks since
 
     def choose(node: Node) -> Node | None:
-        return select(node, closed, pb_c_base, pb_c_init, rules)
+        return select(node, closed, options)
 
     def done(leaf: Node) -> None:
         nonlocal found
@@ -59,9 +75,9 @@ async def vanila_mcts(
         if found + on_their_way >= num_path or exhausted or not can_draw(tree):
             return None
         in_vain += 1
-        return walk(tree, tree.root, width, max_depth, choose, rules, done)
+        return walk(tree, tree.root, width, max_depth, choose, options.rollout, options.prior, done)
 
-    await drive(tree, start, rules.leaves_in_flight)
+    await drive(tree, start, options.leaves_in_flight)
     if not found and (leaf := await finish(tree, tree.root)):
         tree.collect([leaf])
     return tree.solutions()
@@ -73,7 +89,8 @@ def walk(
     width: int,
     max_depth: int,
     choose: Select,
-    rules: Rules,
+    rollout: str,
+    prior: str,
     done: Callable[[Node], None],
 ) -> Walk:
     """One simulation: select from `node` on, expand, value, back up. `done` is called with the leaf it walked to."""
@@ -86,14 +103,14 @@ def walk(
             new = yield Ask(node, int(min(width, tree.steps_left)), node.depth + 1 >= max_depth)
             if new is None:
                 continue
-            child = None if not new else follow(node, rules) if leaf else choose(node)
+            child = None if not new else follow(node, rollout, prior) if leaf else choose(node)
             if child is None:  # nothing to go on with: worth what another draw is
                 back_up(node, chance_of_unseen(node) * node.score)
                 return
-            if leaf and rules.rollout == "none" and not child.finished:
+            if leaf and rollout == "none" and not child.finished:
                 back_up(child, child.score)
                 return
-            if leaf and rules.rollout == "full" and not child.finished:
+            if leaf and rollout == "full" and not child.finished:
                 rest = yield Ask(child, 1, True)
                 child = rest[0] if rest else child  # nothing: drawn elsewhere, or a limit is used up
         node = child
@@ -101,10 +118,10 @@ def walk(
     done(node)
 
 
-def follow(node: Node, rules: Rules) -> Node:
+def follow(node: Node, rollout: str, prior: str) -> Node:
     """The rollout policy's choice among the steps just drawn; among equals the first."""
-    if rules.rollout == "prior":
-        priors = shares(node, rules.prior)
+    if rollout == "prior":
+        priors = shares(node, prior)
         return max(node.children.values(), key=lambda child: priors[child])
     return max(node.children.values(), key=lambda child: child.score)
 

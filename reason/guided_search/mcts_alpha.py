@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass
 
+from reason.common.options import option
 from reason.guided_search.mcts import can_draw, finish, walk
-from reason.guided_search.puct import Rules, select
+from reason.guided_search.puct import MCTS, select
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import Node, SearchTree
 from reason.guided_search.walks import Walk, drive
 
 
+@dataclass(frozen=True)
+class MCTSAlpha(MCTS):
+    """MCTS-alpha: each step of a solution is decided by simulations."""
+
+    num_simulation: int = option(4, "simulations a step at most", least=1)
+
+    async def search(self, tree: SearchTree) -> list[Solution]:
+        """See `mcts_alpha`. A budget allows N / M simulations a step."""
+        options = tree.options
+        width, wide = options.beams()
+        simulations, num_path = self.num_simulation, options.num_sequence
+        if options.budget is not None:
+            simulations = min(self.num_simulation, wide)
+            num_path = wide // simulations
+        return await mcts_alpha(tree, num_path, simulations, width, options.depth, self)
+
+
 async def mcts_alpha(
-    tree: SearchTree,
-    num_path: int,
-    num_simulation: int,
-    width: int,
-    max_depth: int,
-    pb_c_base: float,
-    pb_c_init: float,
-    rules: Rules = Rules(),
+    tree: SearchTree, num_path: int, num_simulation: int, width: int, max_depth: int, options: MCTS
 ) -> list[Solution]:
     """`num_path` solutions, each decoded in a tree of its own (the paper's inter-tree search), for the vote.
 
     A step costs about num_simulation * width samples, so a budget of N allows N / (num_simulation * width) solutions.
     """
-    rules = replace(rules, rollout="none")
     parts = tree.split(num_path)
-    leaves = await asyncio.gather(
-        *(decode(part, num_simulation, width, max_depth, pb_c_base, pb_c_init, rules) for part in parts)
-    )
+    leaves = await asyncio.gather(*(decode(part, num_simulation, width, max_depth, options) for part in parts))
     tree.join(parts)
     tree.collect(leaf for leaf in leaves if leaf is not None)
     return tree.solutions()
 
 
-async def decode(
-    tree: SearchTree, num_simulation: int, width: int, max_depth: int, pb_c_base: float, pb_c_init: float, rules: Rules
-) -> Node | None:
+async def decode(tree: SearchTree, num_simulation: int, width: int, max_depth: int, options: MCTS) -> Node | None:
     """Simulate from the current node, commit to its most visited child (the better scored of equals), go on.
 
     A simulation selects by PUCT, expands a leaf and backs up the PRM's value of its best new step; those of the steps
@@ -56,11 +62,11 @@ async def decode(
             started += 1
             return walk(
                 tree, current, width,  # noqa: B023 (it has run before `current` changes)
-                max_depth, lambda at: select(at, (), pb_c_base, pb_c_init, rules), rules,
+                max_depth, lambda at: select(at, (), options), "none", options.prior,
                 done=lambda leaf: None,
             )  # fmt: skip
 
-        await drive(tree, start, rules.leaves_in_flight)
+        await drive(tree, start, options.leaves_in_flight)
         if not can_draw(tree):
             return await finish(tree, node)
         node = max(node.children.values(), key=lambda child: (child.visits, child.score))

@@ -6,7 +6,11 @@ import math
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
+from reason.common.options import option
+from reason.guided_search.method import Method
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import Node, SearchTree
 from reason.reranking import aggregate
@@ -14,14 +18,29 @@ from reason.reranking import aggregate
 SURE = 1e-6  # a score is kept this far from 0 and 1, where its logit is infinite
 
 
-async def particle_filtering(
-    tree: SearchTree, n: int, max_depth: int, weights: str, resampling: str, ess_threshold: float
-) -> list[Solution]:
+@dataclass(frozen=True)
+class ParticleFiltering(Method):
+    """N partial solutions, resampled by the PRM at each step."""
+
+    particle_weights: str = option("logit", "weight of a particle", choices=("logit", "ratio"))
+    resampling: str = option("multinomial", "how particles are drawn anew", choices=("multinomial", "systematic"))
+    ess_threshold: float = option(
+        1.0, "resample at this share of effective particles; 1 is at each step", metavar="SHARE", least=0, most=1
+    )
+
+    unused: ClassVar[tuple[str, ...]] = ("width",)
+
+    async def search(self, tree: SearchTree) -> list[Solution]:
+        """See `particle_filtering`."""
+        return await particle_filtering(tree, tree.options.n, tree.options.depth, self)
+
+
+async def particle_filtering(tree: SearchTree, n: int, max_depth: int, options: ParticleFiltering) -> list[Solution]:
     """Each of N particles draws a step; then N are drawn anew with p = softmax(w), w_i = logit(r_i), where r_i is the
     PRM's aggregate (the card's) of particle i's prefix; until all are finished. Finished ones stay, with their weight.
 
-    `weights` "ratio" is w_i = sum of log r_t / r_(t-1) since the last resampling. `resampling` is multinomial or
-    systematic, and happens where the effective sample size 1 / sum p_i^2 is at most `ess_threshold` N.
+    `particle_weights` "ratio" is w_i = sum of log r_t / r_(t-1) since the last resampling. `resampling` is multinomial
+    or systematic, and happens where the effective sample size 1 / sum p_i^2 is at most `ess_threshold` N.
     Returns the last population: its majority is the filter's most likely answer, and the paper's, that of the
     greatest weight, is the one that the `*_max` vote of the aggregate chooses.
     """
@@ -31,15 +50,17 @@ async def particle_filtering(
         children = await tree.expand(list(clones), list(clones.values()), to_end=depth == max_depth)
         for node in children:
             r, start = prefix_score(tree, node), node.lineage()[depth - 1]
-            w[node] = logit(r) if weights == "logit" else w[start] + math.log(r / prefix_score(tree, start))
+            w[node] = (
+                logit(r) if options.particle_weights == "logit" else w[start] + math.log(r / prefix_score(tree, start))
+            )
         population = [node for node in population if node.finished]
         population += [node for node in children for _ in range(node.count)]
         if all(node.finished for node in population):
             break
         p = softmax([w[node] for node in population])
-        if 1 / sum(x * x for x in p) <= ess_threshold * len(p) * (1 + 1e-9):
-            population = [population[i] for i in resample(p, n, resampling, tree.chance(depth))]
-            if weights == "ratio":
+        if 1 / sum(x * x for x in p) <= options.ess_threshold * len(p) * (1 + 1e-9):
+            population = [population[i] for i in resample(p, n, options.resampling, tree.chance(depth))]
+            if options.particle_weights == "ratio":
                 w = dict.fromkeys(population, 0.0)
     tree.collect(node for node in population if node.finished)
     return tree.solutions()

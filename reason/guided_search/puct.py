@@ -8,26 +8,33 @@ to draw again. Its prior and its value are those of an unseen step, weighed by t
 from __future__ import annotations
 
 import math
+from abc import ABC
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import ClassVar
 
+from reason.common.options import option
+from reason.guided_search.method import Method
 from reason.guided_search.tree import Node
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What can be chosen of a tree search beside its constants; see SearchOptions."""
+class MCTS(Method, ABC):
+    """The options of every Monte Carlo tree search."""
 
-    prior: str = "count"
-    first_play: float | None = None
-    back_up: str = "mean"
-    rollout: str = "value"
-    leaves_in_flight: int = 1
+    pb_c_init: float = option(1.25, "exploration constant of PUCT", least=0)
+    pb_c_base: float = option(19652.0, "exploration constant of PUCT", above=0)
+    prior: str = option(
+        "count", "a child's share of the samples, or by its log-probability", choices=("count", "logprob")
+    )
+    first_play: float | None = option(None, "value of an unvisited child", metavar="Q", usual="its PRM score")
+    back_up: str = option("mean", "of the values backed up", choices=("mean", "max"))
+    leaves_in_flight: int = option(1, "walks of a tree at once", metavar="K", least=1)
+
+    counts_steps: ClassVar[bool] = True
 
 
-def select(
-    node: Node, closed: Collection[Node], pb_c_base: float, pb_c_init: float, rules: Rules = Rules()
-) -> Node | None:
+def select(node: Node, closed: Collection[Node], options: MCTS) -> Node | None:
     """The child of greatest Q + c P sqrt(N_parent) / (1 + N), c = ln((N_parent + base + 1) / base) + init.
 
     N counts a virtual visit for each walk that is on its way below. None: draw again.
@@ -36,7 +43,7 @@ def select(
         return None
     children = node.children.values()
     n_parent = node.visits + node.virtual
-    c = math.log((n_parent + pb_c_base + 1) / pb_c_base) + pb_c_init
+    c = math.log((n_parent + options.pb_c_base + 1) / options.pb_c_base) + options.pb_c_init
     explore = c * math.sqrt(n_parent)
     best, best_ucb = None, -math.inf
     if n_parent:  # on the way that expanded it a node is not drawn from twice
@@ -44,30 +51,30 @@ def select(
         # the PRM says nothing of the bare question: there the best first step stands for it
         score = node.score if node.parent is not None else max(child.score for child in children)
         best_ucb = unseen * score + explore * unseen / (1 + node.draws)
-    priors = shares(node, rules.prior)
+    priors = shares(node, options.prior)
     for child in children:
         if child in closed:
             continue
         n = child.visits + child.virtual
-        ucb = value(child, rules) + explore * priors[child] / (1 + n)
+        ucb = value(child, options) + explore * priors[child] / (1 + n)
         if ucb > best_ucb:
             best, best_ucb = child, ucb
     return best
 
 
-def value(child: Node, rules: Rules) -> float:
+def value(child: Node, options: MCTS) -> float:
     """Q: mean or greatest of the values backed up; a virtual visit is one of value 0 (virtual loss).
 
     The value of a child that was not visited is its own PRM score, which the mean goes on counting as one of the
     values, or the constant `first_play`.
     """
     n, virtual = child.visits, child.virtual
-    if rules.back_up == "max":
-        first = child.score if rules.first_play is None else rules.first_play
+    if options.back_up == "max":
+        first = child.score if options.first_play is None else options.first_play
         return (child.value_max if n else first) * (1 + n) / (1 + n + virtual)
-    if rules.first_play is None:
+    if options.first_play is None:
         return (child.score + child.value_sum) / (1 + n + virtual)
-    return child.value_sum / (n + virtual) if n + virtual else rules.first_play
+    return child.value_sum / (n + virtual) if n + virtual else options.first_play
 
 
 def shares(node: Node, prior: str) -> dict[Node, float]:

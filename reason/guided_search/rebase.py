@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
+from reason.common.options import option
+from reason.guided_search.method import Method
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import Node, SearchTree
+
+
+@dataclass(frozen=True)
+class Rebase(Method):
+    """Reward balanced search: the budget of each depth is spread by the rewards."""
+
+    rebase_temperature: float = option(0.2, "temperature of the softmax over rewards", metavar="T_b", above=0)
+
+    unused: ClassVar[tuple[str, ...]] = ("width",)
+
+    async def search(self, tree: SearchTree) -> list[Solution]:
+        """See `rebase`."""
+        return await rebase(tree, tree.options.n, self.rebase_temperature, tree.options.depth)
 
 
 async def rebase(tree: SearchTree, n: int, temperature: float, max_depth: int) -> list[Solution]:

@@ -10,6 +10,7 @@ import pytest
 from envs.base_env import DataOptions
 from reason.evaluation import records, stats
 from reason.evaluation.evaluator import Setup, evaluate_problem
+from reason.guided_search.best_of_n import BestOfN
 from reason.guided_search.options import SearchOptions
 from reason.model_cards.card import to_dict
 from tests.cli import call
@@ -29,7 +30,7 @@ def run(tmp_path_factory):
     folder = records.create(save_dir, "arithmetic", "best_of_n", json.loads(json.dumps(config)))
     options = SearchOptions(depth=10, num_sequence=N, temperature=1.0)
     for problem in PROBLEMS:
-        setup = Setup(TASK, "best_of_n", FakeLM(), FakeRM(), options, TASK.grader())
+        setup = Setup(TASK, BestOfN(), FakeLM(), FakeRM(), options, TASK.grader())
         folder.append(asyncio.run(evaluate_problem(setup, problem)) | {"elapsed": 0.0})
     folder.close()
     return folder.path

@@ -15,7 +15,8 @@ class Some:
     prior: str = option("count", "what it is", choices=("count", "logprob"))
     n: int | None = option(None, "how many", least=1)
     share: float = option(1.0, "a share", least=0, most=1)
-    few: bool = option(False, "whether")
+    few: bool = option(False, "whether", flag="is_few")
+    top: int = option(4, "at most", usual="the task's")
 
     def __post_init__(self) -> None:
         check(self)
@@ -28,11 +29,12 @@ def parse(*words):
 
 
 def test_flags_and_help_follow_from_the_fields(capsys):
-    p, options = parse("--temperature", "1", "--few", "True", "--n", "3")
+    p, options = parse("--temperature", "1", "--is_few", "True", "--n", "3")
     assert options == Some(temperature=1.0, n=3, few=True)
     text = " ".join(p.format_help().split())
     assert "--temperature T some: of 100 % of it; default 0.2" in text
     assert "--prior count|logprob" in text
+    assert "--top TOP some: at most; default: the task's" in text
 
 
 @pytest.mark.parametrize(

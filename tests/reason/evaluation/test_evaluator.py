@@ -7,6 +7,7 @@ import pytest
 
 from envs.base_env import DataOptions, Verdict, load_task
 from reason.evaluation.evaluator import Setup, evaluate
+from reason.guided_search import METHODS
 from reason.guided_search.options import SearchOptions
 from reason.reranking import MAJORITY, VOTES
 from tests.fakes import FakeLM, FakeRM
@@ -16,7 +17,9 @@ PROBLEMS = TASK.problems(DataOptions(limit=30))
 
 
 def run(method, problems=PROBLEMS, num_worker=8, rm=None, lm=None, grader=None, task=TASK, **options):
-    setup = Setup(task, method, lm or FakeLM(), rm, SearchOptions(depth=10, **options), grader or task.grader())
+    setup = Setup(
+        task, METHODS[method](), lm or FakeLM(), rm, SearchOptions(depth=10, **options), grader or task.grader()
+    )
     records = []
     asyncio.run(evaluate(setup, problems, num_worker, records.append))
     return records
@@ -119,7 +122,7 @@ def test_an_undecided_answer_is_counted_and_is_not_right():
 
 def test_ctrl_c_stops_all_questions():
     lm = FakeLM(delay=60)
-    setup = Setup(TASK, "cot", lm, None, SearchOptions(), TASK.grader())
+    setup = Setup(TASK, METHODS["cot"](), lm, None, SearchOptions(), TASK.grader())
 
     async def interrupted():
         running = asyncio.create_task(evaluate(setup, PROBLEMS, 8, lambda record: None))

@@ -8,6 +8,7 @@ import pytest
 from envs.base_env import DataOptions, load_task
 from reason.evaluation import records, rescore
 from reason.evaluation.evaluator import Setup, evaluate
+from reason.guided_search import METHODS
 from reason.guided_search.options import SearchOptions
 from reason.inference.base import ModelError, ServiceError
 from reason.inference.oracle import OracleRM
@@ -21,7 +22,7 @@ def run(rm, save_dir, method="best_of_n"):
     options = SearchOptions(depth=10, num_sequence=4, temperature=1.0)
     config = {"method": method, "dataset": {"task": "arithmetic", "questions": 20}, "cards": {"LM": to_dict(LM_CARD)}}
     folder = records.create(save_dir, "arithmetic", method, json.loads(json.dumps(config)))
-    setup = Setup(TASK, method, FakeLM(), rm, options, TASK.grader())
+    setup = Setup(TASK, METHODS[method](), FakeLM(), rm, options, TASK.grader())
     problems = TASK.problems(DataOptions(limit=20))
     asyncio.run(evaluate(setup, problems, 8, lambda record: folder.append(record | {"elapsed": 0.0})))
     folder.close()

@@ -6,7 +6,8 @@ import pytest
 
 from envs.base_env import DataOptions, load_task
 from reason.evaluation.evaluator import Setup, evaluate
-from reason.guided_search.adaptive_best_of_n import adaptive_best_of_n
+from reason.guided_search.adaptive_best_of_n import AdaptiveBestOfN, adaptive_best_of_n
+from reason.guided_search.best_of_n import BestOfN
 from reason.guided_search.options import SearchOptions
 from reason.inference.oracle import OracleRM
 from tests.fakes import FakeLM, FakeRM
@@ -53,6 +54,6 @@ def test_its_headline_is_that_of_best_of_n_for_fewer_samples(rm):
         asyncio.run(evaluate(setup, ARITHMETIC.problems(DataOptions(limit=40, level="3")), 8, records.append))
         return {r["id"]: (r["result"]["headline"], r["ledger"]["generated_tokens"]) for r in records}
 
-    whole, adaptive = run("best_of_n"), run("adaptive_best_of_n")
+    whole, adaptive = run(BestOfN()), run(AdaptiveBestOfN())
     assert {i: r[0] for i, r in whole.items()} == {i: r[0] for i, r in adaptive.items()}
     assert sum(r[1] for r in adaptive.values()) < 0.9 * sum(r[1] for r in whole.values())

@@ -6,8 +6,10 @@ import time
 import pytest
 
 from envs.base_env import DataOptions, load_task
+from reason.common.errors import UserError
 from reason.evaluation.evaluator import Setup, evaluate
-from reason.guided_search import METHODS, solve
+from reason.guided_search import METHODS, configure, solve
+from reason.guided_search.beam_search import BeamSearch
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.tree import SearchTree
 from reason.inference.base import ModelError
@@ -26,8 +28,8 @@ FIXED = {"depth": 10, "temperature": 1.0, "steps_per_solution": 8.0}
 async def search(method, problem, rm=None, lm=None, **options):
     """Solutions and ledger of one arithmetic question."""
     ledger = Ledger()
-    chosen = SearchOptions(**FIXED | options)
-    return await solve(method, problem, ARITHMETIC, lm or FakeLM(), rm or FakeRM(), chosen, ledger), ledger
+    chosen, shared = configure(method, FIXED | options)
+    return await solve(chosen, problem, ARITHMETIC, lm or FakeLM(), rm or FakeRM(), shared, ledger), ledger
 
 
 @pytest.mark.parametrize("method", SEARCHES)
@@ -45,7 +47,7 @@ async def test_each_algorithm_comes_to_one_sampled_solution_by_itself(method):
     options = SearchOptions(budget=1, steps_per_solution=3.0, depth=6)
     lm, rm = ScriptedLM(script), ScriptedRM({"a\n": 0.5, "b\n": 0.5, "answer 1": 0.5})
     tree = SearchTree(PROBLEM, TASK, lm, rm, options, Ledger(), TextGrader())
-    (solution,) = await METHODS[method].run(tree, options)
+    (solution,) = await METHODS[method]().search(tree)
     assert solution.steps == ("a\n", "b\n", "answer 1")
     assert tree.steps_sampled == 3
     assert all(n == 1 for _, n in lm.asked)
@@ -138,7 +140,7 @@ def test_a_cut_question_is_a_record_with_a_mark_and_no_error():
     for limits, mark in (({"max_seconds_per_question": 0.01}, "seconds"), ({"max_tokens_per_question": 1}, "tokens")):
         lm, records = (Hangs() if mark == "seconds" else FakeLM()), []
         setup = Setup(
-            ARITHMETIC, "beam_search", lm, FakeRM(), SearchOptions(**FIXED, budget=4, **limits), ARITHMETIC.grader()
+            ARITHMETIC, BeamSearch(), lm, FakeRM(), SearchOptions(**FIXED, budget=4, **limits), ARITHMETIC.grader()
         )
         asyncio.run(evaluate(setup, PROBLEMS[:3], 3, records.append))
         assert [r["cut"] for r in records] == [mark] * 3
@@ -163,19 +165,34 @@ async def test_endless_and_empty_steps_are_cut_and_marked(method):
     lm, rm = ScriptedLM(script), ScriptedRM({"never ends...": 0.5, "\n": 0.5, "a\n": 0.9, "answer 1": 0.9})
     script["\n" * 12] = [""]
     options = SearchOptions(budget=8, steps_per_solution=4.0, depth=6)
-    solutions = await solve(method, PROBLEM, TASK, lm, rm, options, Ledger(), TextGrader())
+    solutions = await solve(METHODS[method](), PROBLEM, TASK, lm, rm, options, Ledger(), TextGrader())
     assert solutions and {s.answer for s in solutions} <= {None, "1"}
     assert all(len(s.scores) == len(s.steps) for s in solutions)
     assert all(s.finish_reason == "length" for s in solutions if s.text == "never ends...")
 
 
-@pytest.mark.parametrize("bad", [{"budget": 0, "steps_per_solution": 8}, {"budget": 4}, {"leaves_in_flight": 0},
-                                 {"max_tokens_per_question": 0}, {"max_seconds_per_question": 0}, {"rollout": "random"},
-                                 {"rebase_temperature": 0}, {"lookahead_steps": 0}, {"ess_threshold": 2},
-                                 {"steps_per_solution": -1}, {"wave_size": 0}])  # fmt: skip
-def test_what_no_method_can_use_is_refused(bad):
-    with pytest.raises(ValueError, match=next(iter(bad))):
-        SearchOptions(**bad)
+@pytest.mark.parametrize("method", SEARCHES)
+async def test_only_methods_that_count_steps_ask_for_the_steps_of_a_solution(method):
+    unknown = {"steps_per_solution": None}
+    if METHODS[method].counts_steps:
+        with pytest.raises(UserError, match="steps_per_solution"):
+            await search(method, PROBLEMS[0], budget=4, **unknown)
+    else:
+        known, _ = await search(method, PROBLEMS[0], budget=4)
+        assert (await search(method, PROBLEMS[0], budget=4, **unknown))[0] == known
+
+
+@pytest.mark.parametrize("method, bad", [
+    ("best_of_n", {"budget": 0, "steps_per_solution": 8}), ("best_of_n", {"max_tokens_per_question": 0}),
+    ("best_of_n", {"max_seconds_per_question": 0}), ("best_of_n", {"steps_per_solution": -1}),
+    ("vanila_mcts", {"rollout": "random"}), ("mcts_alpha", {"leaves_in_flight": 0}), ("mcts_alpha", {"pb_c_base": 0}),
+    ("lookahead", {"lookahead_steps": 0}), ("lookahead", {"lookahead_steps": 1.5}),
+    ("rebase", {"rebase_temperature": 0}),
+    ("particle_filtering", {"ess_threshold": 2}), ("adaptive_best_of_n", {"wave_size": 0}),
+])  # fmt: skip
+def test_what_no_method_can_use_is_refused(method, bad):
+    with pytest.raises(UserError, match=next(iter(bad))):
+        configure(method, bad)
 
 
 def test_widths_below_the_budget():

@@ -4,19 +4,20 @@ import math
 
 import pytest
 
-from reason.guided_search.mcts import vanila_mcts
-from reason.guided_search.puct import Rules, back_up, select, shares, value
+from reason.guided_search.mcts import VanilaMCTS, vanila_mcts
+from reason.guided_search.puct import back_up, select, shares, value
 from reason.guided_search.tree import Node
 from reason.inference.oracle import OracleRM
 from tests.reason.guided_search.scripted import MAZE, PROBLEM, TASK, ScriptedLM, ScriptedRM, grow
 
-BASE, INIT = 19652.0, 1.25
+BASE, INIT = 19652.0, 1.25  # of VanilaMCTS
+USUAL = VanilaMCTS()
 
 
 async def test_the_first_path_follows_the_scores_and_backs_up_the_value_of_its_end():
     lm = ScriptedLM({"": ["a\n", "b\n"], "b\n": ["answer 1", "answer 2"]})
     tree = grow(lm, ScriptedRM({"a\n": 0.3, "b\n": 0.6, "answer 1": 0.2, "answer 2": 0.7}))
-    (solution,) = await vanila_mcts(tree, 1, 2, 5, BASE, INIT)
+    (solution,) = await vanila_mcts(tree, 1, 2, 5, USUAL)
     assert solution.answer == "2"
     b = tree.root.children["b\n"]
     assert (tree.root.visits, b.visits, b.children["answer 2"].visits, b.children["answer 1"].visits) == (1, 1, 1, 0)
@@ -34,22 +35,22 @@ def test_selection_is_puct_by_hand():
     again = (1 / 9) * 0.55 + c * 2 * (1 / 9) / 3  # no step was seen only once
     assert max(ucb, key=lambda name: ucb[name]) == "two"
     assert again < ucb["two"]
-    assert select(root, set(), BASE, INIT) is two
-    assert select(root, {two}, BASE, INIT) is one
-    assert select(root, {one, two}, BASE, INIT) is None
+    assert select(root, set(), USUAL) is two
+    assert select(root, {two}, USUAL) is one
+    assert select(root, {one, two}, USUAL) is None
 
 
 async def test_no_finished_leaf_is_walked_twice():
     answers = ["answer 1", "answer 2", "answer 3", "answer 4"]
     lm = ScriptedLM({"": ["a\n"], "a\n": answers})
     tree = grow(lm, ScriptedRM({"a\n": 0.5} | dict.fromkeys(answers, 0.5)))
-    solutions = await vanila_mcts(tree, 4, 2, 5, BASE, INIT)
+    solutions = await vanila_mcts(tree, 4, 2, 5, USUAL)
     assert sorted(s.answer for s in solutions) == ["1", "2", "3", "4"]
 
 
 async def test_a_policy_without_choice_ends_the_search():
     tree = grow(ScriptedLM({"": ["a\n"], "a\n": ["answer 1"]}), ScriptedRM({"a\n": 0.5, "answer 1": 0.5}))
-    assert [s.answer for s in await vanila_mcts(tree, 8, 2, 3, BASE, INIT)] == ["1"]
+    assert [s.answer for s in await vanila_mcts(tree, 8, 2, 3, USUAL)] == ["1"]
 
 
 async def test_draws_go_where_the_prefix_is_good_and_what_follows_is_not():
@@ -57,7 +58,7 @@ async def test_draws_go_where_the_prefix_is_good_and_what_follows_is_not():
     script = {"": ["good\n"], "good\n": ["bad\n", "bad\n", "bad\n", "bad\n", "bad\n", "good 2\n"]}
     script |= {"good\nbad\n": ["bad answer 1"], "good\ngood 2\n": ["answer right"]}
     tree = grow(ScriptedLM(script), OracleRM(TASK))
-    solutions = await vanila_mcts(tree, 2, 2, 5, BASE, INIT)
+    solutions = await vanila_mcts(tree, 2, 2, 5, USUAL)
     assert PROBLEM.answer in [s.answer for s in solutions]
 
 
@@ -65,7 +66,7 @@ async def test_tokens_of_each_path_are_what_was_spent_since_the_path_before():
     lm = ScriptedLM({"": ["a\n", "b\n"], "b\n": ["answer 1", "answer 2"], "a\n": ["answer 3", "answer 4"]})
     scores = {"a\n": 0.3, "b\n": 0.6, "answer 1": 0.2, "answer 2": 0.7, "answer 3": 0.1, "answer 4": 0.1}
     tree = grow(lm, ScriptedRM(scores))
-    solutions = await vanila_mcts(tree, 3, 2, 5, BASE, INIT)
+    solutions = await vanila_mcts(tree, 3, 2, 5, USUAL)
     assert len(solutions) == 3
     assert solutions[0].search_tokens == 6
     assert sum(s.search_tokens for s in solutions) == tree.ledger.generated_tokens
@@ -76,8 +77,8 @@ async def test_tokens_of_each_path_are_what_was_spent_since_the_path_before():
 @pytest.mark.parametrize("prior", ["count", "logprob"])
 @pytest.mark.parametrize("in_flight", [1, 3])
 async def test_the_oracle_leads_to_the_only_right_path(rollout, back_up, prior, in_flight):
-    rules = Rules(prior=prior, back_up=back_up, rollout=rollout, leaves_in_flight=in_flight)
-    solutions = await vanila_mcts(grow(ScriptedLM(MAZE), OracleRM(TASK)), 8, 4, 6, BASE, INIT, rules)
+    options = VanilaMCTS(prior=prior, back_up=back_up, rollout=rollout, leaves_in_flight=in_flight)
+    solutions = await vanila_mcts(grow(ScriptedLM(MAZE), OracleRM(TASK)), 8, 4, 6, options)
     assert max(solutions, key=lambda s: min(s.scores)).answer == PROBLEM.answer
 
 
@@ -95,14 +96,18 @@ def test_values_and_priors_by_hand():
     root, one, two = family()
     assert shares(root, "count") == {one: 0.75, two: 0.25}
     assert shares(root, "logprob") == pytest.approx({one: 0.25, two: 0.75})
-    assert value(one, Rules()) == pytest.approx((0.5 + 0.2 + 0.8) / 3)
-    assert value(one, Rules(back_up="max")) == pytest.approx(0.8)
-    assert value(one, Rules(first_play=0.0)) == pytest.approx(0.5)
-    assert (value(two, Rules()), value(two, Rules(back_up="max")), value(two, Rules(first_play=0.9))) == (0.4, 0.4, 0.9)
+    assert value(one, VanilaMCTS()) == pytest.approx((0.5 + 0.2 + 0.8) / 3)
+    assert value(one, VanilaMCTS(back_up="max")) == pytest.approx(0.8)
+    assert value(one, VanilaMCTS(first_play=0.0)) == pytest.approx(0.5)
+    assert (
+        value(two, VanilaMCTS()),
+        value(two, VanilaMCTS(back_up="max")),
+        value(two, VanilaMCTS(first_play=0.9)),
+    ) == (0.4, 0.4, 0.9)
     one.virtual = 1  # a visit of value 0
-    assert value(one, Rules()) == pytest.approx(1.5 / 4)
-    assert value(one, Rules(back_up="max")) == pytest.approx(0.8 * 3 / 4)
-    assert value(one, Rules(first_play=0.0)) == pytest.approx(1.0 / 3)
+    assert value(one, VanilaMCTS()) == pytest.approx(1.5 / 4)
+    assert value(one, VanilaMCTS(back_up="max")) == pytest.approx(0.8 * 3 / 4)
+    assert value(one, VanilaMCTS(first_play=0.0)) == pytest.approx(1.0 / 3)
 
 
 async def test_rollout_policies_by_hand():
@@ -112,7 +117,7 @@ async def test_rollout_policies_by_hand():
 
     async def run(rollout: str, num_path: int = 1) -> tuple[list[tuple[str, int]], list[str]]:
         lm = ScriptedLM(script)
-        found = await vanila_mcts(grow(lm, ScriptedRM(scores)), num_path, 4, 6, BASE, INIT, Rules(rollout=rollout))
+        found = await vanila_mcts(grow(lm, ScriptedRM(scores)), num_path, 4, 6, VanilaMCTS(rollout=rollout))
         return lm.asked, [s.answer for s in found]
 
     assert await run("value") == ([("", 4), ("a\n", 4), ("a\nc\n", 4)], ["2"])
@@ -126,8 +131,8 @@ async def test_the_budget_of_steps_is_kept_and_something_is_always_finished():
     script |= {f"{x}\n{x}{i}\n": [f"answer {x}{i}"] for x in "ab" for i in (1, 2)}
     scores = {step: 0.5 for steps in script.values() for step in steps}
     tree = grow(ScriptedLM(script), ScriptedRM(scores), budget=4, steps_per_solution=3.0)
-    assert await vanila_mcts(tree, math.inf, 2, 6, BASE, INIT)
+    assert await vanila_mcts(tree, math.inf, 2, 6, USUAL)
     assert tree.steps_sampled <= 12 and tree.steps_left < 1
     tree = grow(ScriptedLM(script), ScriptedRM(scores), budget=1, steps_per_solution=4.0)
-    (solution,) = await vanila_mcts(tree, math.inf, 2, 6, BASE, INIT)  # two rounds of two, then one sample ends it
+    (solution,) = await vanila_mcts(tree, math.inf, 2, 6, USUAL)  # two rounds of two, then one sample ends it
     assert tree.steps_sampled == 5 and len(solution.steps) == 3

@@ -6,7 +6,8 @@ import random
 import pytest
 
 from envs.base_env import DataOptions, load_task
-from reason.guided_search import solve
+from reason.guided_search import configure, solve
+from reason.guided_search.mcts import VanilaMCTS
 from reason.guided_search.options import SearchOptions
 from reason.inference.ledger import Ledger
 from tests.fakes import FakeLM, FakeRM
@@ -42,14 +43,19 @@ async def run(method, delay, **options):
     for problem in PROBLEMS:
         ledger = Ledger()
         rm = JitteryRM() if delay else FakeRM()
-        options_ = SearchOptions(depth=10, temperature=1.0, steps_per_solution=8.0, **options)
-        found.append((await solve(method, problem, TASK, lm, rm, options_, ledger), ledger.generated_tokens))
+        usual = {"depth": 10, "temperature": 1.0, "steps_per_solution": 8.0}
+        search, shared = configure(method, usual | options)
+        found.append((await solve(search, problem, TASK, lm, rm, shared, ledger), ledger.generated_tokens))
     return found, lm
 
 
-@pytest.mark.parametrize("method", ["vanila_mcts", "mcts_alpha"])
-@pytest.mark.parametrize("options", [{"num_sequence": 5}, {"budget": 16}, {"budget": 8, "rollout": "full"},
-                                     {"budget": 16, "back_up": "max", "prior": "logprob"}])  # fmt: skip
+BOTH = [{"num_sequence": 5}, {"budget": 16}, {"budget": 16, "back_up": "max", "prior": "logprob"}]
+
+
+@pytest.mark.parametrize("method, options", [
+    ("vanila_mcts", {"budget": 8, "rollout": "full"}), ("mcts_alpha", {"budget": 8}),
+    *((method, options) for method in ("vanila_mcts", "mcts_alpha") for options in BOTH),
+])  # fmt: skip
 @pytest.mark.parametrize("k", [1, 4])
 async def test_the_tree_does_not_depend_on_when_replies_come(method, options, k):
     at_once, calm = await run(method, 0.0, leaves_in_flight=k, **options)
@@ -86,7 +92,7 @@ async def test_a_failing_request_fails_the_question_and_leaves_nothing_running()
             return await super().generate(prompt, sampling, seeds, ledger)
 
     with pytest.raises(ModelError, match="told to fail"):
-        options = SearchOptions(num_sequence=8, leaves_in_flight=4, temperature=1.0)
-        await solve("vanila_mcts", PROBLEMS[0], TASK, Failing(0.005), FakeRM(), options, Ledger())
+        options = SearchOptions(num_sequence=8, temperature=1.0)
+        await solve(VanilaMCTS(leaves_in_flight=4), PROBLEMS[0], TASK, Failing(0.005), FakeRM(), options, Ledger())
     await asyncio.sleep(0.02)
     assert len(asyncio.all_tasks()) == 1
