@@ -94,7 +94,8 @@ def load_task(name: str) -> Task:
     known = sorted(m.name for m in pkgutil.iter_modules(envs.__path__) if m.ispkg and m.name != "grading")
     if name not in known:
         raise UserError(f"no task {name!r}; there are: {', '.join(known)}")
-    return importlib.import_module(f"envs.{name}").TASK
+    task: Task = importlib.import_module(f"envs.{name}").TASK
+    return task
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what the tests need and runs them all, the slow ones last: bash scripts/test.sh [PYTEST_ARGUMENT...]
+# Installs what the tests need, checks style and types, and runs all tests, the slow ones last:
+# bash scripts/test.sh [PYTEST_ARGUMENT...]
 #
-# Exit status: pytest's, or that of setup_env.sh. VLLM=none leaves vLLM and its tests out.
+# Exit status: that of the first of setup_env.sh, ruff, mypy and pytest that fails. VLLM=none leaves vLLM and its tests out.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,4 +14,7 @@ export PATH
 OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 export OMP_NUM_THREADS HF_HUB_OFFLINE TOKENIZERS_PARALLELISM
 
+ruff check .
+ruff format --check .
+mypy
 exec python -m pytest --durations=10 "$@"

@@ -133,7 +133,7 @@ def subtree(expr: Expr, path: Path) -> Expr:
     """The expression at `path`."""
     for side in path:
         assert isinstance(expr, Op)
-        expr = expr[side]
+        expr = expr.left if side == 1 else expr.right
     return expr
 
 

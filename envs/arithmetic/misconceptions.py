@@ -16,7 +16,7 @@ import random
 from functools import cache
 from typing import NamedTuple
 
-from envs.arithmetic.expression import Expr, Op, Path, apply, reductions, replace, subtree
+from envs.arithmetic.expression import Expr, Op, Path, apply, evaluate, reductions, replace, subtree
 
 BETA = (4.0, 1.5)  # of the probability with which a trap is fallen for
 
@@ -81,6 +81,7 @@ def trap_at(expr: Expr, path: Path) -> Trap | None:
 
 def _order_trap(parent: Op, side: int, node: Op) -> tuple[str, str, Expr] | None:
     """Precedence: a + b * c read as (a + b) * c. Sign: a - b + c read as a - (b + c)."""
+    assert isinstance(node.left, int) and isinstance(node.right, int)
     if parent.op == "+" and node.op == "*" and side == 2 and isinstance(parent.left, int):
         a, b, c = parent.left, node.left, node.right
         if 2 <= a and 2 <= b and a + b <= 9:
@@ -100,5 +101,5 @@ def traps(expr: Expr) -> list[str]:
         trap = trap_at(expr, path)
         if trap is not None:
             keys.append(trap.key)
-        expr = replace(expr, path, apply(node.op, node.left, node.right))
+        expr = replace(expr, path, evaluate(node))
     return keys

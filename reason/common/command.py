@@ -13,7 +13,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -118,7 +118,9 @@ class Parser(argparse.ArgumentParser):
             return []
         if not isinstance(content, dict):
             self.error("--config: a mapping of options is needed, such as `budget: 16`")
-        options, positionals, words = self._options(), [], []
+        options = self._options()
+        positionals: list[str] = []
+        words: list[str] = []
         for key, value in content.items():
             action = options.get(str(key).replace("-", "_"))
             if action is None:
@@ -146,14 +148,14 @@ class Parser(argparse.ArgumentParser):
             return values
         return [flag, *values] if many else [f"{flag}={values[0]}"]
 
-    def _as_yaml(self, values: dict[str, Any]) -> str:
+    def _as_yaml(self, values: Mapping[str, Any]) -> str:
         import yaml
 
         lines = []
         for name in self._options():
             value = values.get(name)
             if value is None or isinstance(value, bool | int | float | str):
-                plain = value
+                plain: Any = value
             elif isinstance(value, list | tuple):
                 plain = [item if isinstance(item, bool | int | float) else str(item) for item in value]
             else:

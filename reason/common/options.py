@@ -117,4 +117,5 @@ def check(options: Any) -> None:
 
 def _plain(hint: Any) -> type:
     """`int` of `int | None`."""
-    return next((arg for arg in typing.get_args(hint) if arg is not types.NoneType), hint)
+    kind: type = next((arg for arg in typing.get_args(hint) if arg is not types.NoneType), hint)
+    return kind

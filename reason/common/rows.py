@@ -189,7 +189,7 @@ def field(row: Row, name: str, kind: type, at: str = "") -> Any:
 
 def text_field(row: Row, name: str, at: str = "") -> str:
     """A text that is not blank, without the white space around it. Raises BadRow."""
-    value = field(row, name, str, at).strip()
+    value: str = field(row, name, str, at).strip()
     if not value:
         raise BadRow(at + name, "is empty")
     return value
@@ -202,7 +202,7 @@ def optional(row: Row, name: str, kind: type, at: str = "") -> Any:
 
 def elements(row: Row, name: str, kind: type, at: str = "") -> list[Any]:
     """A list whose elements are all of that type. Raises BadRow."""
-    values = field(row, name, list, at)
+    values: list[Any] = field(row, name, list, at)
     for i, value in enumerate(values):
         if type(value) is not kind:
             raise BadRow(f"{at}{name}[{i}]", f"{NAMES[kind]} is needed, not {quoted(value)}")

@@ -116,7 +116,7 @@ def from_dict(data: dict[str, Any], where: str) -> Card:
     unknown = sorted(set(data) - names)
     if unknown:
         raise UserError(f"{where}: unknown field {unknown[0]!r}; a {kind} card has {', '.join(sorted(names))}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
     if isinstance(values.get("self_test"), dict):
         test = values["self_test"]
         try:

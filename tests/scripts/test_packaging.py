@@ -78,6 +78,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_package_holds_code_and_data(built: Path) -> None:
     wanted = {*sources(SHIPPED), *(ROOT / "reason/model_cards").glob("*.yaml"), *(ROOT / "reason").rglob("*.sh")}
+    wanted |= {ROOT / room / "py.typed" for room in SHIPPED}
     wanted |= {path for path in (ROOT / "reason/llm_service/models").rglob("*") if path.is_file()}
     packed = {path.relative_to(built) for path in built.rglob("*") if path.is_file()}
     missing = {path.relative_to(ROOT) for path in wanted if "__pycache__" not in path.parts} - packed
