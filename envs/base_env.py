@@ -98,6 +98,30 @@ def load_task(name: str) -> Task:
     return task
 
 
+def split_steps(text: str, separator: str) -> list[str]:
+    """Cut `text` after each separator. Joining the steps gives `text` again; empty text has no step.
+
+    >>> split_steps("a\\nb\\nc", "\\n")
+    ['a\\n', 'b\\n', 'c']
+    """
+    pieces = text.split(separator)
+    steps = [piece + separator for piece in pieces[:-1]]
+    return steps + [pieces[-1]] if pieces[-1] else steps
+
+
+def ending(text: str, finish_reason: str, separator: str, to_end: bool, depth: float, max_depth: float) -> str | None:
+    """How a solution ends with a sample: "stop" (the model ended its text), "length" (it was cut), None (it goes on).
+
+    `text` and `finish_reason` are the sample's. Without `to_end` it was asked for one step and also stops at the
+    separator; `depth` is the number of steps with it. A solution of `max_depth` steps is cut; a whole rest never is.
+    """
+    if to_end or finish_reason == "length":
+        return finish_reason
+    if not text.endswith(separator):
+        return "stop"
+    return "length" if depth >= max_depth else None
+
+
 @dataclass(frozen=True)
 class State:
     """A question and the steps written so far. Each step's text holds its separator, the last one's may not."""
@@ -115,8 +139,8 @@ class State:
 class CoTEnv:
     """The MDP that search and RL share: state = question + steps so far, action = one step.
 
-    Terminated: the model ended its text. Where the finish reason of its sample is not given, an action that does not
-    end with the step separator tells. Truncated: it was cut, or the number of steps reached `max_depth`.
+    Terminated: the model ended its text. Truncated: it was cut, or the number of steps reached `max_depth`. See
+    `ending`.
     """
 
     task: Task
@@ -139,9 +163,9 @@ class CoTEnv:
         `finish_reason` is of a sample that ended with this step: "stop" (the end of the text) or "length".
         """
         self.state = State(self.problem, self.state.steps + (action,))
-        terminated = finish_reason == "stop" or (finish_reason is None and not action.endswith(self.separator))
-        cut = finish_reason == "length" or len(self.state.steps) >= self.max_depth
-        return self.state, terminated, not terminated and cut
+        to_end, depth = finish_reason is not None, len(self.state.steps)
+        end = ending(action, finish_reason or "stop", self.separator, to_end, depth, self.max_depth)
+        return self.state, end == "stop", end == "length"
 
 
 def first_error(verdicts: Iterable[StepVerdict]) -> int | None:

@@ -27,7 +27,7 @@ if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
 from data.omegaprm.output import Node, Record, solutions  # noqa: E402
-from envs.base_env import Problem, load_task  # noqa: E402
+from envs.base_env import Problem, load_task, split_steps  # noqa: E402
 from reason.common.command import (  # noqa: E402
     Parser,
     fraction,
@@ -35,7 +35,6 @@ from reason.common.command import (  # noqa: E402
 )
 from reason.common.errors import UserError  # noqa: E402
 from reason.common.rows import checked_rows  # noqa: E402
-from reason.guided_search.solution import split_steps  # noqa: E402
 from reason.inference.base import LanguageModel, ModelError, RewardModel, Sampling, ServiceError  # noqa: E402
 from reason.inference.ledger import Ledger  # noqa: E402
 from reason.inference.prompting import render  # noqa: E402

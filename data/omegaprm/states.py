@@ -14,9 +14,8 @@ from functools import cached_property
 
 from data.omegaprm.confidence import decided
 from data.omegaprm.options import Options
-from envs.base_env import Grader, Problem, Task
+from envs.base_env import Grader, Problem, Task, split_steps
 from reason.common.seeds import draw_seed
-from reason.guided_search.solution import split_steps
 from reason.inference.base import LanguageModel, Sample, Sampling
 from reason.inference.ledger import Ledger
 from reason.inference.prompting import render

@@ -16,7 +16,7 @@ from data.preprocess.common import LabelledSolution
 from envs.arithmetic import TASK
 from envs.arithmetic.expression import ExpressionError, parse
 from envs.arithmetic.generator import CHECK_TAG
-from envs.base_env import Problem
+from envs.base_env import Problem, split_steps
 from prm.benchmarks import first_error, steps
 from prm.benchmarks.baselines import baselines
 from prm.benchmarks.cases import RIGHT, WRONG, Case, ScoredCases, Skips, case_of, read
@@ -25,7 +25,6 @@ from prm.benchmarks.scoring import opened, score
 from reason.common.errors import UserError
 from reason.common.rows import BadRow, Row, elements, field, place, text_field
 from reason.evaluation import records
-from reason.guided_search.solution import split_steps
 
 SEPARATOR = "\n"  # of files; a run's is its LM card's
 

@@ -14,13 +14,13 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from envs.base_env import Grader, Problem, Task, load_task
+from envs.base_env import Grader, Problem, Task, load_task, split_steps
 from reason.common.errors import UserError
 from reason.evaluation import records
 from reason.evaluation.closing import averages, closing_lines
 from reason.evaluation.evaluator import error_of, judge_solutions
 from reason.evaluation.runs import gaps
-from reason.guided_search.solution import Solution, split_steps
+from reason.guided_search.solution import Solution
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
 from reason.inference.concurrency import together
 from reason.inference.ledger import Ledger

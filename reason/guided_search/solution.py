@@ -1,4 +1,4 @@
-"""What a search returns, and how a solution's text is cut into steps."""
+"""What a search returns."""
 
 from __future__ import annotations
 
@@ -20,14 +20,3 @@ class Solution:
     def text(self) -> str:
         """The solution as the LM wrote it."""
         return "".join(self.steps)
-
-
-def split_steps(text: str, separator: str) -> list[str]:
-    """Cut `text` after each separator. Joining the steps gives `text` again; empty text has no step.
-
-    >>> split_steps("a\\nb\\nc", "\\n")
-    ['a\\n', 'b\\n', 'c']
-    """
-    pieces = text.split(separator)
-    steps = [piece + separator for piece in pieces[:-1]]
-    return steps + [pieces[-1]] if pieces[-1] else steps

@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from envs.base_env import Grader, Problem, Task
+from envs.base_env import Grader, Problem, Task, ending, split_steps
 from reason.common.seeds import draw_seed
 from reason.guided_search.options import SearchOptions
-from reason.guided_search.solution import Solution, split_steps
+from reason.guided_search.solution import Solution
 from reason.inference.base import LanguageModel, ModelError, RewardModel, Sample, Sampling
 from reason.inference.ledger import Ledger
 from reason.inference.prompting import render
@@ -269,11 +269,8 @@ class SearchTree:
         return node
 
     def _finish_reason(self, node: Node, sample: Sample, to_end: bool) -> str | None:
-        if to_end or sample.finish_reason == "length":
-            return sample.finish_reason
-        if not sample.text.endswith(self.lm.card.step_separator):
-            return "stop"
-        return "length" if node.depth >= self.options.depth else None
+        separator = self.lm.card.step_separator
+        return ending(sample.text, sample.finish_reason, separator, to_end, node.depth, self.options.depth)
 
     async def _draw_and_score(self, node: Node, seeds: Sequence[int], to_end: bool) -> Drawn:
         """Changes nothing of the tree; reads of it only what hangs below `node`."""

@@ -41,10 +41,9 @@ from data.omegaprm.labeller import LABELLED, Setup, label_all  # noqa: E402
 from data.omegaprm.labels import ESTIMATED, INFERRED  # noqa: E402
 from data.omegaprm.options import Options  # noqa: E402
 from data.omegaprm.output import Record, flatten  # noqa: E402
-from envs.base_env import DataOptions, Problem, first_error, load_task  # noqa: E402
+from envs.base_env import DataOptions, Problem, first_error, load_task, split_steps  # noqa: E402
 from reason.common.command import str2bool  # noqa: E402
 from reason.common.seeds import draw_seed  # noqa: E402
-from reason.guided_search.solution import split_steps  # noqa: E402
 from reason.inference.base import LanguageModel, ModelError, Sample, Sampling, ServiceError  # noqa: E402
 from reason.inference.fastchat import FastChatLM, Services  # noqa: E402
 from reason.inference.ledger import Ledger  # noqa: E402

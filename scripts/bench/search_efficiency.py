@@ -47,10 +47,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-from envs.base_env import Problem, load_task  # noqa: E402
+from envs.base_env import Problem, load_task, split_steps  # noqa: E402
 from reason.common.errors import UserError  # noqa: E402
 from reason.evaluation import records  # noqa: E402
-from reason.guided_search.solution import split_steps  # noqa: E402
 from reason.inference.base import ModelError, ServiceError  # noqa: E402
 from reason.inference.fastchat import FastChatLM, FastChatRM, Services  # noqa: E402
 from reason.inference.prompting import render  # noqa: E402

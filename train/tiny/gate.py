@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from envs.arithmetic import TASK
-from envs.base_env import DataOptions, Problem
+from envs.base_env import DataOptions, Problem, split_steps
 from prm.benchmarks.arithmetic import choose, wrong_questions
 from prm.benchmarks.arithmetic import judged as labelled
 from prm.benchmarks.baselines import baselines
 from prm.benchmarks.cases import Case, ScoredCases, case_of
 from prm.benchmarks.steps import figures
 from reason.common.seeds import draw_seed
-from reason.guided_search.solution import split_steps
 from reason.model_cards import card as cards
 from reason.reranking import cluster, vote, weighted_vote
 from train.tiny.sampler import Sampler

@@ -23,9 +23,8 @@ from pathlib import Path
 
 from envs.arithmetic import TASK, generator
 from envs.arithmetic.expression import evaluate, to_text
-from envs.base_env import Problem
+from envs.base_env import Problem, split_steps
 from reason.common.seeds import draw_seed
-from reason.guided_search.solution import split_steps
 from train.tiny.sampler import Sampler
 
 Prefix = tuple[str, ...]

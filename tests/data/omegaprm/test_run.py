@@ -13,8 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from data.omegaprm import merge, run_omegaprm
-from envs.base_env import DataOptions, load_task
-from reason.guided_search.solution import split_steps
+from envs.base_env import DataOptions, load_task, split_steps
 from tests.cli import call, command
 from tests.fakes import LM_CARD, ROOT, FakeWorker
 

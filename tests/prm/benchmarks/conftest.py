@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from envs.base_env import DataOptions, load_task
+from envs.base_env import DataOptions, load_task, split_steps
 from prm.evaluate import main
-from reason.guided_search.solution import split_steps
 from tests.fakes import PRM_CARD, FakeWorker, fastchat_controller, solve_text
 
 TASK = load_task("arithmetic")

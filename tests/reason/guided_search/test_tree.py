@@ -4,7 +4,6 @@ import pytest
 
 from reason.common.seeds import draw_seed
 from reason.guided_search.options import SearchOptions
-from reason.guided_search.solution import split_steps
 from tests.reason.guided_search.scripted import ScriptedLM, ScriptedRM, grow
 
 
@@ -100,13 +99,6 @@ async def test_independent_samples_stay_apart_and_are_charged_their_own_tokens()
     assert [s.answer for s in solutions] == ["1", "1", "2"]
     assert [s.search_tokens for s in solutions] == [2, 2, 4]
     assert all(s.scores is None for s in solutions)
-
-
-def test_cutting_into_steps_loses_nothing():
-    for text in ("", "a", "a\n", "a\n\nb", "\n", "a\nb\n"):
-        assert "".join(split_steps(text, "\n")) == text
-    assert split_steps("a\n\nb", "\n") == ["a\n", "\n", "b"]
-    assert split_steps("", "\n") == []
 
 
 def test_seeds_differ_in_every_part_and_neighbours_do_not_collide():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reason.guided_search.solution import split_steps
+from envs.base_env import split_steps
 from reason.llm_service.workers.generation import decode_continuation
 
 
