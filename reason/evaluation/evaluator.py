@@ -21,7 +21,7 @@ from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution
 from reason.inference.base import LanguageModel, ModelError, RewardModel
 from reason.inference.ledger import Ledger
-from reason.reranking import MAJORITY, VOTES, aggregate, cluster, vote, weighted_vote
+from reason.reranking import all_votes, cluster
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,8 @@ def _result(
     rm: RewardModel | None, solutions: Sequence[Solution], clusters: list[int | None], verdicts: dict[int, Verdict]
 ) -> dict[str, int]:
     """OpenR's votes as 0 or 1 (an undecided verdict is no 1), the headline vote, coverage, and the tokens."""
-    scores = [solution.scores or () for solution in solutions]
-    votes = {mode: vote(mode, clusters, scores) for mode in (VOTES if rm else (MAJORITY,))}
-    votes["headline"] = votes[MAJORITY]
-    if rm:
-        weights = [0.0 if c is None else aggregate(s, rm.card.aggregation) for s, c in zip(scores, clusters)]
-        votes["headline"] = weighted_vote(clusters, weights)
+    scores = [solution.scores or () for solution in solutions] if rm else None
+    votes = all_votes(clusters, scores, rm.card.aggregation if rm else "")
     right = [c is not None and verdicts[c].equal is True for c in clusters]
     result = {name: int(chosen is not None and right[chosen]) for name, chosen in votes.items()}
     result["coverage"] = int(any(right))

@@ -104,14 +104,21 @@ async def solve(
     ledger: Ledger,
     grader: Grader | None = None,
 ) -> list[Solution]:
-    """Solutions of one question; what it cost is added to `ledger`. Raises ModelError, and UserError for a budget that
-    cannot be counted.
+    """Solutions of one question, see `search`; what it cost is added to `ledger`.
+
+    Without a `grader` methods that compare answers make one of the task's.
+    """
+    shared = _greedy(options) if method.greedy else options
+    return await search(method, SearchTree(problem, task, lm, rm, shared, ledger, grader))
+
+
+async def search(method: Method, tree: SearchTree) -> list[Solution]:
+    """Grow a tree by a method. Raises ModelError, and UserError for a budget that cannot be counted.
 
     A budget of 1 is one sampled solution for every method, and the same one. The list is empty when the question's
-    tokens or seconds were used up before anything was finished; the ledger's `cut_by_*` say so. Without a `grader`
-    methods that compare answers make one of the task's.
+    tokens or seconds were used up before anything was finished; the ledger's `cut_by_*` say so.
     """
-    tree = SearchTree(problem, task, lm, rm, _greedy(options) if method.greedy else options, ledger, grader)
+    options = tree.options
     if options.budget == 1 and not method.greedy:
         return await best_of_n(tree, 1)
     if needs_steps(method, options):

@@ -101,6 +101,7 @@ class SearchTree:
         self.options, self.ledger, self.grader = options, ledger, grader
         self.prompt = render(lm.card, task.prompt(problem), task.few_shot if options.few_shot else ())
         self.root = Node(None, "", ())
+        self.parts: list[SearchTree] = []  # what `split` made of it
         self.steps_sampled = 0
         self.draws = 0  # calls of `draw`
         self.nodes = 0  # below the root
@@ -222,6 +223,7 @@ class SearchTree:
             part._max_steps, part._max_tokens = self._max_steps / n, self._max_tokens / n
             part._deadline = self._deadline
             parts.append(part)
+        self.parts += parts
         return parts
 
     def join(self, parts: Iterable[SearchTree]) -> None:

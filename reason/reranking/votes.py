@@ -11,6 +11,7 @@ from envs.base_env import Grader
 from reason.reranking.aggregate import aggregate
 
 MAJORITY = "majority_vote"
+HEADLINE = "headline"
 TIE = 1e-6  # weights this close are equal: a PRM's last bits depend on what shared its batch
 VOTES: dict[str, tuple[str, bool] | None] = {  # name -> (aggregate, whether scores are summed over equal answers)
     MAJORITY: None,
@@ -57,6 +58,29 @@ def vote(name: str, clusters: Sequence[int | None], scores: Sequence[Sequence[fl
     if summed:
         return weighted_vote(clusters, weights)
     return first_best({i: weights[i] for i, c in enumerate(clusters) if c is not None})
+
+
+def all_votes(
+    clusters: Sequence[int | None], scores: Sequence[Sequence[float]] | None, aggregation: str
+) -> dict[str, int | None]:
+    """What each vote chooses, as `vote` says it: all of VOTES and the headline, or without scores the majority alone.
+
+    The headline is the weighted vote with `aggregation`, or the majority.
+    """
+    if scores is None:
+        majority = vote(MAJORITY, clusters, None)
+        return {MAJORITY: majority, HEADLINE: majority}
+    votes = {name: vote(name, clusters, scores) for name in VOTES}
+    return votes | {HEADLINE: weighted_vote(clusters, headline_weights(clusters, scores, aggregation))}
+
+
+def headline_weights(
+    clusters: Sequence[int | None], scores: Sequence[Sequence[float]] | None, aggregation: str
+) -> list[float]:
+    """What each solution weighs in the headline vote; 0 without an answer."""
+    if scores is None:
+        return [float(c is not None) for c in clusters]
+    return [0.0 if c is None else aggregate(s, aggregation) for s, c in zip(scores, clusters, strict=True)]
 
 
 def weighted_vote(clusters: Sequence[int | None], weights: Sequence[float]) -> int | None:
