@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from data.omegaprm.options import PRESETS, Options
+from data.omegaprm.options import PRESETS, LabelOptions
+from envs.base_env import DataOptions, Problem, Task
+from envs.problems import from_file, problem_of, select
 from reason.common.command import Parser, fraction, positive, str2bool
 from reason.common.errors import UserError
+from reason.common.options import add_options, build, fields_of, given_options
 
+PROG = "run_omegaprm.py"
 SERVICES_OWN = ("device", "model_type", "log_file_prefix")  # OpenR's flags that the services' own scripts settle here
-BOOL = {"type": str2bool, "metavar": "True|False"}
+BOOL: dict[str, Any] = {"type": str2bool, "metavar": "True|False"}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line. Defaults of None come from --preset, the LM's card and the task, in this order."""
-    p = Parser(prog="run_omegaprm.py", description="Label solution steps by Monte Carlo rollouts.")
+def parser() -> Parser:
+    """The command line. What is not given comes from --preset, the LM's card and the task, in this order."""
+    p = Parser(prog=PROG, description="Label solution steps by Monte Carlo rollouts.")
     a = p.add_argument
     a("--question_file", type=Path, metavar="FILE", help="JSONL, or a JSON list, with problem (or question) and "
       "final_answer (or answer); default: the task's own problems")  # fmt: skip
@@ -26,30 +29,8 @@ def parser() -> argparse.ArgumentParser:
     a("--LM", "--model_name", dest="LM", required=True, metavar="NAME", help="policy LM, by its name at the controller")
     a("--save_data_tree", default=True, **BOOL, help="math-aps-v2.jsonl holds trees, else flat lists; default True")
     a("--preset", choices=PRESETS, default="default", help="constants of the paper, or OpenR's; flags below override")
-    a("--method", choices=("omegaprm", "all_steps"), help="all_steps: Math-Shepherd's rollouts from every step")
-    a("--num_rollouts", type=int, help="k, rollouts a point; default 16")
-    a("--root_rollouts", type=int, help="rollouts of the bare question, which filter it; default: k")
-    a("--max_search_count", type=int, help="solutions of a question searched for their first error; default 20")
-    a("--rollout_budget", type=int, help="rollouts of a question, a hard cap; default 200")
-    a("--num_solutions", type=int, help="solutions of a question that all_steps labels; default 4")
-    a("--alpha", type=float, help="of Q; default 0.5")
-    a("--beta", type=float, help="of Q; default 0.9")
-    a("--length_scale", type=float, help="L of Q; default: the median rollout of the question")
-    a("--length_unit", choices=("tokens", "words"), help="of rollouts and of L; default tokens")
-    a("--c_puct", type=float, help="of U; default 0.125")
-    a("--paths_in_flight", type=int, help="solutions of a question searched side by side; default 1")
-    a("--reuse_rollouts", default=None, **BOOL, help="a point that a right rollout passes costs nothing; default False")
-    a("--hard_label", choices=("any", "half"), help="right when c > 0 (any), or when c/k > 0.5 (half); default any")
-    a("--early_stop", default=None, **BOOL, help="stop sampling a point once its label is decided; default False")
-    a("--wave", type=int, help="early_stop: rollouts between two looks; default 4")
-    a("--error", type=float, help="early_stop: chance of a wrong decision; default 0.05")
-    a("--least_value", type=float, help="early_stop: a value below it may be called 0; default 0.2")
+    add_options(p, LabelOptions)
     a("--keep_right_rollouts", default=True, **BOOL, help="label the steps of right rollouts as well; default True")
-    a("--temperature", type=float, help="default: the LM card's, else 0.7")
-    a("--top_p", type=float, help="default: the LM card's, else 1")
-    a("--top_k", type=int, help="default: the LM card's, else -1 (off)")
-    a("--max_new_tokens", type=int, help="of a whole solution; default: the task's")
-    a("--seed", type=int, default=0, help="of all sampling; default %(default)s")
     a("--task_name", default="MATH", help="a folder of envs/: prompt, answers, grading; default %(default)s")
     a("--split", default="train", help="of the task's own problems; default %(default)s")
     a("--level", help="only problems of this level")
@@ -76,14 +57,18 @@ def check(args: argparse.Namespace) -> None:
     args.shard = (int(i), int(n))
 
 
-def options(args: argparse.Namespace, card_sampling: dict[str, float], max_new_tokens: int) -> Options:
+def options(args: argparse.Namespace, card_sampling: dict[str, float], max_new_tokens: int) -> LabelOptions:
     """Each option from its flag, else from the preset, else from the LM's card and the task. Raises UserError."""
     usual: dict[str, Any] = {"max_new_tokens": max_new_tokens, **card_sampling} | PRESETS[args.preset]
-    given = {f.name: value for f in fields(Options) if (value := getattr(args, f.name)) is not None}
-    known = {f.name for f in fields(Options)}
-    values = {name: value for name, value in usual.items() if name in known} | given
-    values["top_k"] = int(values.get("top_k", -1))
-    try:
-        return Options(**values)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    usual = {name: value for name, value in usual.items() if name in fields_of(LabelOptions)}
+    usual["top_k"] = int(usual.get("top_k", -1))
+    return build(LabelOptions, usual | given_options(args, LabelOptions), "labelling")
+
+
+def questions(args: argparse.Namespace, task: Task) -> list[Problem]:
+    """All questions of the run, shards taken together: the task's own, or a file's. Raises UserError."""
+    if args.question_file is None:
+        own = DataOptions(split=args.split, limit=args.limit, level=args.level, path_flag="--question_file")
+        return task.problems(own)
+    problems = from_file(args.question_file, lambda row, number: problem_of(row, task.gold, str(number)))
+    return select(problems, DataOptions(limit=args.limit, level=args.level))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import ceil, comb
 
-from data.omegaprm.options import Options
+from data.omegaprm.options import LabelOptions
 
 
-def decided(c: int, n: int, k: int, options: Options) -> bool:
+def decided(c: int, n: int, k: int, options: LabelOptions) -> bool:
     """Whether c right ones of n rollouts, of k allowed, settle the point's hard label.
 
     c = 0: the chance of that at a value v of `least_value` is at most `error`, (1 - v)^n <= error.

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import re
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -26,19 +26,17 @@ ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
-from data.omegaprm.output import Node, Record, solutions  # noqa: E402
+from data.omegaprm.output import LabelRecord, TreeNode, solutions  # noqa: E402
 from envs.base_env import Problem, load_task, split_steps  # noqa: E402
-from reason.common.command import (  # noqa: E402
-    Parser,
-    fraction,
-    positive,
-)
+from reason.common.command import Parser, fraction, positive, run_command  # noqa: E402
 from reason.common.errors import UserError  # noqa: E402
+from reason.common.files import json_line, whole_file  # noqa: E402
 from reason.common.rows import checked_rows  # noqa: E402
-from reason.inference.base import LanguageModel, ModelError, RewardModel, Sampling, ServiceError  # noqa: E402
+from reason.inference.base import LanguageModel, ModelError, RewardModel, Sampling  # noqa: E402
 from reason.inference.ledger import Ledger  # noqa: E402
 from reason.inference.prompting import render  # noqa: E402
 
+PROG = "consensus.py"
 NO_ERROR = -1  # as ProcessBench labels a solution without an error
 
 
@@ -108,12 +106,12 @@ def judge_prompt(question: str, steps: Sequence[str]) -> str:
 
 def read_reply(text: str, steps: int) -> int | None:
     """The number in the last \\boxed{}, if it is one of 0 to steps - 1, or NO_ERROR."""
-    found = re.findall(r"\\boxed\{\s*(-?\d{1,6})\s*\}", text[-20_000:], re.ASCII)
-    number = int(found[-1]) if found else None
+    boxes = re.findall(r"\\boxed\{\s*(-?\d{1,6})\s*\}", text[-20_000:], re.ASCII)
+    number = int(boxes[-1]) if boxes else None
     return number if number is not None and NO_ERROR <= number < steps else None
 
 
-async def filter_record(record: Record, judge: Judge) -> Record:
+async def filter_record(record: LabelRecord, judge: Judge) -> LabelRecord:
     """The record with the agreeing solutions alone, and its `consensus` counts. Raises ModelError."""
     ways = list(solutions(record))
     separator = record.get("separator", "\n\n")
@@ -122,17 +120,17 @@ async def filter_record(record: Record, judge: Judge) -> Record:
     flat = [[step for steps in way for step in steps] for way in texts]
     opinions = await judge.first_errors(problem, flat, Ledger()) if flat else []
     kept: set[int] = set()
-    found = Counter[str]()
+    counts = Counter[str]()
     for way, steps, opinion in zip(ways, texts, opinions, strict=True):
         labelled = next((i for i, node in enumerate(way) if not node["label"]), NO_ERROR)
         if opinion is None:
-            found["unreadable"] += 1
+            counts["unreadable"] += 1
         elif labelled == _label_of_step(steps, opinion):
-            found["kept"] += 1
+            counts["kept"] += 1
             kept.update(map(id, way))
         else:
-            found["dropped"] += 1
-    consensus = {"judge": judge.name} | {name: found[name] for name in ("kept", "dropped", "unreadable")}
+            counts["dropped"] += 1
+    consensus = {"judge": judge.name} | {name: counts[name] for name in ("kept", "dropped", "unreadable")}
     return record | {"reasoning_steps": _prune(record["reasoning_steps"], kept), "consensus": consensus}
 
 
@@ -144,7 +142,7 @@ def _label_of_step(steps: Sequence[Sequence[str]], index: int) -> int:
     return owners[index]
 
 
-def _prune(tree: Node, kept: set[int]) -> Node:
+def _prune(tree: TreeNode, kept: set[int]) -> TreeNode:
     """`tree` with the kept nodes alone, in place."""
     waiting = [tree]
     while waiting:
@@ -155,32 +153,21 @@ def _prune(tree: Node, kept: set[int]) -> Node:
 
 
 async def filter_file(source: Path, output: Path, judge: Judge, num_worker: int) -> Counter[str]:
-    """Write `output`, whole or not at all. Returns counts. Raises UserError, OSError."""
-    beside = output.with_suffix(".tmp")
-    try:
-        totals = await _filter(source, beside, judge, num_worker)
-        beside.replace(output)
-    finally:
-        beside.unlink(missing_ok=True)
-    return totals
-
-
-async def _filter(source: Path, output: Path, judge: Judge, num_worker: int) -> Counter[str]:
-    """Filter all lines, at most `num_worker` questions in flight, in the file's order. Returns counts."""
-    totals, running = Counter[str](), deque[asyncio.Task[Record]]()
-    with open(output, "w", encoding="utf-8", errors="backslashreplace") as target:
+    """Write `output` in the file's order, `num_worker` questions in flight. Returns counts. Raises UserError."""
+    totals, running = Counter[str](), deque[asyncio.Task[LabelRecord]]()
+    with whole_file(output) as target:
 
         async def take() -> None:
             try:
                 record = await running.popleft()
             except ModelError as error:
                 totals["failed"] += 1
-                print(f"consensus.py: {error}", file=sys.stderr)
+                print(f"{PROG}: {error}", file=sys.stderr)
                 return
             totals.update({name: n for name, n in record["consensus"].items() if name != "judge"})
             totals["questions"] += 1
             if record["consensus"]["kept"]:
-                target.write(json.dumps(record, ensure_ascii=False) + "\n")
+                target.write(json_line(record))
 
         try:
             for record in _lines(source):
@@ -195,17 +182,17 @@ async def _filter(source: Path, output: Path, judge: Judge, num_worker: int) -> 
     return totals
 
 
-def _lines(source: Path) -> Iterator[Record]:
+def _lines(source: Path) -> Iterator[LabelRecord]:
     for place, row in checked_rows(source):
         missing = [name for name in ("question_id", "question", "final_answer", "reasoning_steps") if name not in row]
         if missing or not isinstance(row["reasoning_steps"], dict) or "label" not in row["reasoning_steps"]:
             name = (missing or ["reasoning_steps"])[0]
             raise UserError(f"{place}: not a tree line of run_omegaprm.py (field {name!r})")
-        yield dict(row)
+        yield row
 
 
 async def run(args: argparse.Namespace) -> int:
-    """The command behind its arguments."""
+    """The command behind its arguments: 1 where a question failed. Raises UserError."""
     from reason.inference.fastchat import Services
     from reason.inference.oracle import OracleRM
 
@@ -228,7 +215,7 @@ async def run(args: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = Parser(prog="consensus.py", description="Keep what labels and a judge agree on.")
+    p = Parser(prog=PROG, description="Keep what labels and a judge agree on.")
     a = p.add_argument
     a("file", type=Path, metavar="FILE", help="tree lines of run_omegaprm.py")
     a("--output", type=Path, required=True, metavar="FILE")
@@ -239,14 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
     a("--task_name", default="MATH", help="of --RM oracle; default %(default)s")
     a("--controller_addr", default="http://127.0.0.1:28777", metavar="URL", help="default %(default)s")
     a("--num_worker", type=positive, default=64, help="questions in flight; default %(default)s")
-    args = p.parse_args(arguments)
-    try:
-        return asyncio.run(run(args))
-    except (UserError, ServiceError, OSError) as error:
-        print(f"consensus.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(PROG, partial(run, p.parse_args(arguments)))
 
 
 if __name__ == "__main__":

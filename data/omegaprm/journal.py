@@ -12,27 +12,28 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data.omegaprm.labeller import ERROR
-from data.omegaprm.output import Record
+from data.omegaprm.output import LabelRecord
 from reason.common.errors import UserError
-from reason.evaluation import records
+from reason.common.files import json_line, locked, read_json, whole_lines, write_json
+from reason.evaluation.records import first_difference
 
-JOURNAL = "journal.jsonl"
+CONFIG, JOURNAL = "config.json", "journal.jsonl"
 PARTS = ("options", "dataset", "models", "shard")  # of config.json, that make a run what it is
 
 
 class Journal:
     """An open run folder; made when it is not there. Raises UserError, also for a run of another configuration."""
 
-    def __init__(self, folder: Path, config: Record) -> None:
+    def __init__(self, folder: Path, config: LabelRecord) -> None:
         self.folder, config = folder, json.loads(json.dumps(config))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / records.CONFIG).exists():
-                records.write_json(folder / records.CONFIG, config)
-            self._lock = records.locked(folder)
+            if not (folder / CONFIG).exists():
+                write_json(folder / CONFIG, config)
+            self._lock = locked(folder / CONFIG)
         except OSError as error:
             raise UserError(f"--output_dir {folder}: {error.strerror}: {error.filename}") from None
-        refuse_difference(folder, records.read_config(folder), config)
+        refuse_difference(folder, read_json(folder / CONFIG), config)
         self.statuses: dict[str, str] = {}  # of questions that are done, failed ones left out
         end = 0
         for place, record in read_journal(folder):
@@ -42,12 +43,10 @@ class Journal:
         self._file = open(folder / JOURNAL, "ab")
         self._file.truncate(end)  # a torn line
 
-    def append(self, record: Record) -> None:
-        """Write one line and hand it to the system, so that a kill loses no finished question."""
-        # A lone surrogate in a model's text becomes \\udxxx, which is how JSON spells it.
-        data = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
+    def append(self, record: LabelRecord) -> None:
+        """Write one line and hand it to the system, so that a kill loses no finished question. Raises UserError."""
         try:
-            self._file.write(data)
+            self._file.write(json_line(record))
             self._file.flush()
         except OSError as error:
             advice = "free some space and give the same command again, finished questions are kept"
@@ -62,26 +61,20 @@ class Journal:
         self._lock.close()
 
 
-def read_journal(folder: Path) -> Iterator[tuple[tuple[int, int], Record]]:
+def read_journal(folder: Path) -> Iterator[tuple[tuple[int, int], LabelRecord]]:
     """((first byte, end), record) of each whole line; a torn last line is left out. Raises UserError."""
-    where, begin = folder / JOURNAL, 0
-    if not where.exists():
-        return
-    with open(where, "rb") as file:
-        for number, data in enumerate(file, 1):
-            if not data.endswith(b"\n"):
-                return
-            try:
-                record = json.loads(data)
-                record["question_id"], record["index"], record["status"]
-            except (ValueError, KeyError, TypeError):
-                raise UserError(f"{where}, line {number}: not a record of a labelling run") from None
-            yield (begin, begin + len(data)), record
-            begin += len(data)
+    path = folder / JOURNAL
+    for number, end, line in whole_lines(path) if path.exists() else ():
+        try:
+            record = json.loads(line)
+            record["question_id"], record["index"], record["status"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{path}, line {number}: not a record of a labelling run") from None
+        yield (end - len(line), end), record
 
 
-def refuse_difference(folder: Path, old: Record, new: Record, parts: Sequence[str] = PARTS) -> None:
+def refuse_difference(folder: Path, old: LabelRecord, new: LabelRecord, parts: Sequence[str] = PARTS) -> None:
     """Raise UserError that names the first setting on which two configurations differ."""
-    difference = records.first_difference(old, new, free=(), parts=parts)
+    difference = first_difference(old, new, free=(), parts=parts)
     if difference:
         raise UserError(f"{folder}: {difference}; give the run's own value, or another --output_dir")

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from data.omegaprm.search import Path
-from data.omegaprm.states import Prefix, RolloutTree
+from data.omegaprm.search import SearchedSolution
+from data.omegaprm.tree import Prefix, RolloutTree
 
 ESTIMATED, INFERRED, GRADED = "estimated", "inferred", "graded"
 
@@ -42,7 +42,9 @@ class Evidence:
                     self.passed[prefix] = (c + rollout.right, k + 1)
 
 
-def collect(tree: RolloutTree, paths: Sequence[Path], keep_right_rollouts: bool = True) -> dict[Prefix, Label]:
+def collect(
+    tree: RolloutTree, searched: Sequence[SearchedSolution], keep_right_rollouts: bool = True
+) -> dict[Prefix, Label]:
     """The labels of the root, of the labelled solutions, and of every right rollout.
 
     Estimated: c of k rollouts from the prefix ended right. A prefix with c = 0 through which a right rollout passes
@@ -53,8 +55,8 @@ def collect(tree: RolloutTree, paths: Sequence[Path], keep_right_rollouts: bool 
     """
     evidence = Evidence(tree)
     labels: dict[Prefix, Label] = {(): _estimated(tree, evidence, (), tree.options.method)}
-    for path in paths:
-        _label_path(tree, evidence, path, labels)
+    for solution in searched:
+        _label_path(tree, evidence, solution, labels)
     for rollout in tree.rollouts() if keep_right_rollouts else ():
         if rollout.right and rollout.steps and not rollout.cut:
             _label_right_rollout(tree, evidence, rollout.steps, labels)
@@ -63,23 +65,23 @@ def collect(tree: RolloutTree, paths: Sequence[Path], keep_right_rollouts: bool 
 
 def counts(labels: dict[Prefix, Label]) -> dict[str, int]:
     """Labelled steps by kind, those on right rollouts apart; the root is no step."""
-    found = Counter("rollout" if x.source == "rollout" else x.kind for prefix, x in labels.items() if prefix)
-    return {name: found[name] for name in (ESTIMATED, INFERRED, GRADED, "rollout")}
+    kinds = Counter("rollout" if x.source == "rollout" else x.kind for prefix, x in labels.items() if prefix)
+    return {name: kinds[name] for name in (ESTIMATED, INFERRED, GRADED, "rollout")}
 
 
-def _label_path(tree: RolloutTree, evidence: Evidence, path: Path, labels: dict[Prefix, Label]) -> None:
-    steps, method = path.rollout.steps, tree.options.method
+def _label_path(tree: RolloutTree, evidence: Evidence, solution: SearchedSolution, labels: dict[Prefix, Label]) -> None:
+    steps, method = solution.rollout.steps, tree.options.method
     for n in range(1, len(steps) + 1):
         prefix = steps[:n]
         if prefix in labels:
             continue
-        if prefix in tree.states and tree.states[prefix].k:
+        if prefix in tree.points and tree.points[prefix].k:
             labels[prefix] = _estimated(tree, evidence, prefix, method)
         elif n == len(steps):
-            labels[prefix] = _known(path.rollout.right, GRADED, method)
-        elif method == "omegaprm" and (n <= path.right or prefix in evidence.right):
+            labels[prefix] = _known(solution.rollout.right, GRADED, method)
+        elif method == "omegaprm" and (n <= solution.right or prefix in evidence.right):
             _infer_right(tree, evidence, prefix, method, labels)
-        elif method == "omegaprm" and path.wrong is not None and n >= path.wrong:
+        elif method == "omegaprm" and solution.wrong is not None and n >= solution.wrong:
             labels[prefix] = _known(False, INFERRED, method)
 
 
@@ -89,7 +91,7 @@ def _label_right_rollout(tree: RolloutTree, evidence: Evidence, steps: Prefix, l
         prefix = steps[:n]
         if prefix in labels:
             continue
-        if prefix in tree.states and tree.states[prefix].k:
+        if prefix in tree.points and tree.points[prefix].k:
             labels[prefix] = _estimated(tree, evidence, prefix, tree.options.method)
         else:
             _infer_right(tree, evidence, prefix, "rollout", labels)
@@ -105,9 +107,9 @@ def _infer_right(
 
 
 def _estimated(tree: RolloutTree, evidence: Evidence, prefix: Prefix, source: str) -> Label:
-    state = tree.states[prefix]
-    lucky = state.c == 0 and prefix in evidence.right
-    c, k = state.c + lucky, state.k + lucky
+    point = tree.points[prefix]
+    lucky = point.c == 0 and prefix in evidence.right
+    c, k = point.c + lucky, point.k + lucky
     right = c > 0 if tree.options.hard_label == "any" else c / k > 0.5
     return Label(right, c / k, ESTIMATED, source, c, k)
 

@@ -11,22 +11,23 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
-from data.omegaprm.journal import JOURNAL, PARTS, read_journal, refuse_difference  # noqa: E402
+from data.omegaprm.journal import CONFIG, JOURNAL, PARTS, read_journal, refuse_difference  # noqa: E402
 from data.omegaprm.labeller import ERROR, LABELLED, STATUSES  # noqa: E402
 from data.omegaprm.labels import ESTIMATED, GRADED, INFERRED  # noqa: E402
-from data.omegaprm.output import Record, line  # noqa: E402
-from reason.common.command import Parser, str2bool  # noqa: E402
+from data.omegaprm.output import LabelRecord, line  # noqa: E402
+from reason.common.command import Parser, run_command, str2bool  # noqa: E402
 from reason.common.errors import UserError  # noqa: E402
-from reason.evaluation.records import read_config  # noqa: E402
+from reason.common.files import json_line, read_json, whole_file  # noqa: E402
 
 
-def merge(folders: Sequence[Path], output: Path, as_tree: bool) -> Record:
+def merge(folders: Sequence[Path], output: Path, as_tree: bool) -> LabelRecord:
     """Write the labelled questions of all shards, one line each; returns the totals. Raises UserError."""
     last: dict[int, tuple[Path, int, str]] = {}  # index -> where its last line begins, and its status
     spent = Counter[str]()
@@ -35,22 +36,16 @@ def merge(folders: Sequence[Path], output: Path, as_tree: bool) -> Record:
             last[record["index"]] = (folder, begin, record["status"])
             spent.update(record["ledger"])
     labels = Counter[str]()
-    beside = output.with_suffix(".tmp")
-    try:
-        files = {folder: open(folder / JOURNAL, "rb") for folder in folders if (folder / JOURNAL).exists()}
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "w", encoding="utf-8", errors="backslashreplace") as target:
-            for folder, begin, status in (last[index] for index in sorted(last)):
-                if status == LABELLED:
-                    files[folder].seek(begin)
-                    record = json.loads(files[folder].readline())
-                    labels.update(record["counts"])
-                    target.write(json.dumps(line(record, as_tree), ensure_ascii=False) + "\n")
-        beside.replace(output)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror}") from None
-    for file in files.values():
-        file.close()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as files, whole_file(output) as target:
+        owners = {folder for folder, _, _ in last.values()}
+        journals = {folder: files.enter_context(open(folder / JOURNAL, "rb")) for folder in owners}
+        for folder, begin, status in (last[index] for index in sorted(last)):
+            if status == LABELLED:
+                journals[folder].seek(begin)
+                record = json.loads(journals[folder].readline())
+                labels.update(record["counts"])
+                target.write(json_line(line(record, as_tree)))
     statuses = Counter(status for _, _, status in last.values())
     return {
         "questions": {status: statuses[status] for status in STATUSES},
@@ -61,7 +56,7 @@ def merge(folders: Sequence[Path], output: Path, as_tree: bool) -> Record:
 
 def check_shards(folders: Sequence[Path], allow_missing: bool) -> None:
     """Refuse folders of different runs, shards that are missing or given twice, and unfinished ones."""
-    configs = [read_config(folder) for folder in folders]
+    configs = [read_json(folder / CONFIG) for folder in folders]
     numbers = [(config["shard"]["number"], config["shard"]["of"]) for config in configs]
     for folder, config in zip(folders, configs):
         refuse_difference(folder, configs[0], config, [part for part in PARTS if part != "shard"])
@@ -80,7 +75,7 @@ def check_shards(folders: Sequence[Path], allow_missing: bool) -> None:
             raise UserError(f"{folder}: {wanted - len(done)} of {wanted} questions are not finished; {advice}")
 
 
-def closing_line(totals: Record, output: Path) -> str:
+def closing_line(totals: LabelRecord, output: Path) -> str:
     """What a run, or a merge, ends with on the console."""
     questions = ", ".join(f"{n} {status}" for status, n in totals["questions"].items() if n or status == LABELLED)
     labels = ", ".join(f"{n} {'on right rollouts' if kind == 'rollout' else kind}"
@@ -95,13 +90,14 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--output", type=Path, required=True, metavar="FILE", help="a JSONL file")
     p.add_argument("--save_data_tree", type=str2bool, default=True, metavar="True|False", help="tree lines, else flat")
     p.add_argument("--allow_missing", type=str2bool, default=False, metavar="True|False", help="shards or questions")
-    args: argparse.Namespace = p.parse_args(arguments)
-    try:
-        check_shards(args.folders, args.allow_missing)
-        totals = merge(args.folders, args.output, args.save_data_tree)
-    except UserError as error:
-        print(f"merge.py: {error}", file=sys.stderr)
-        return 2
+    args = p.parse_args(arguments)
+    return run_command("merge.py", lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> int:
+    """The command behind its arguments: 1 where a question failed. Raises UserError."""
+    check_shards(args.folders, args.allow_missing)
+    totals = merge(args.folders, args.output, args.save_data_tree)
     print(closing_line(totals, args.output))
     return int(totals["questions"][ERROR] > 0)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reason.inference.base import Sampling
+from reason.common.errors import UserError
+from reason.common.options import check, option
 
-# What differs from `Options`, by the name of who published it.
+# What differs from `LabelOptions`, by the name of who published it.
 PRESETS: dict[str, dict[str, object]] = {
     "default": {},
     # Luo et al., 2024, section 4: k = 8, L in tokens, 100 searches, questions filtered by 32 rollouts
@@ -19,58 +20,59 @@ PRESETS: dict[str, dict[str, object]] = {
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to label one question. Raises ValueError, in one line, for a value that cannot be used."""
+class LabelOptions:
+    """How to label one question. Raises UserError, in one line, for a value that cannot be used."""
 
-    method: str = "omegaprm"  # or "all_steps": Math-Shepherd's rollouts from every step
-    num_rollouts: int = 16  # k, completions from a point
-    root_rollouts: int | None = None  # completions of the bare question, the filter; None: k
-    max_search_count: int = 20  # solutions searched for their first error
-    num_solutions: int = 4  # all_steps: distinct solutions whose every step is labelled
-    rollout_budget: int = 200  # completions of a question, never more
-    alpha: float = 0.5
-    beta: float = 0.9
-    length_scale: float | None = None  # L; None: the median length of the question's own rollouts
-    length_unit: str = "tokens"  # or "words"
-    c_puct: float = 0.125
-    paths_in_flight: int = 1  # solutions of a question that are searched side by side, in lockstep
-    # A point that a right rollout passes through is right: spend no rollouts on it. About twice the labelled steps, but
-    # the pool then grows at doubtful points only, so later searches start more often from a wrong state that was lucky.
-    reuse_rollouts: bool = False
-    hard_label: str = "any"  # a point is right when c > 0 ("any"), or when c/k > 0.5 ("half", OpenR's converter)
-    early_stop: bool = False  # stop sampling a point once its label is decided
-    wave: int = 4  # completions between two looks at the decision
-    error: float = 0.05  # chance of a wrong decision at a point
-    least_value: float = 0.2  # a value below this may be called 0
-    temperature: float = 0.7
-    top_p: float = 1.0
-    top_k: int = -1
-    max_new_tokens: int = 2048  # of a whole solution
-    seed: int = 0
+    method: str = option(
+        "omegaprm", "all_steps: Math-Shepherd's rollouts from every step", choices=("omegaprm", "all_steps")
+    )
+    num_rollouts: int = option(16, "k, rollouts from a point", metavar="K", least=1)
+    root_rollouts: int | None = option(
+        None, "rollouts of the bare question, which filter it; default k", metavar="N", least=2
+    )  # one rollout cannot be right and wrong
+    max_search_count: int = option(20, "solutions of a question searched for their first error", metavar="N", least=1)
+    num_solutions: int = option(
+        4, "all_steps: distinct solutions of a question whose every step is labelled", metavar="N", least=1
+    )
+    rollout_budget: int = option(200, "rollouts of a question, a hard cap", metavar="N", least=1)
+    alpha: float = option(0.5, "of Q", above=0, most=1)
+    beta: float = option(0.9, "of Q", above=0, most=1)
+    length_scale: float | None = option(
+        None, "L of Q; default the median rollout of the question", metavar="L", above=0
+    )
+    length_unit: str = option("tokens", "of rollouts and of L", choices=("tokens", "words"))
+    c_puct: float = option(0.125, "of U", least=0)
+    paths_in_flight: int = option(1, "solutions of a question searched side by side, in lockstep", metavar="N", least=1)
+    # About twice the labelled steps, but the pool then grows at doubtful points only, so later searches start more
+    # often from a wrong state that was lucky.
+    reuse_rollouts: bool = option(False, "a point that a right rollout passes is right and costs nothing")
+    hard_label: str = option(
+        "any", "a point is right when c > 0 (any), or when c/k > 0.5 (half)", choices=("any", "half")
+    )
+    early_stop: bool = option(False, "stop sampling a point once its label is decided")
+    wave: int = option(4, "early_stop: rollouts between two looks", metavar="N", least=1)
+    error: float = option(0.05, "early_stop: chance of a wrong decision", metavar="P", above=0)
+    least_value: float = option(0.2, "early_stop: a value below it may be called 0", metavar="V", above=0)
+    # equal rollouts estimate nothing
+    temperature: float = option(0.7, "of sampling; the LM card's own comes first", metavar="T", above=0)
+    top_p: float = option(1.0, "of sampling; the LM card's own comes first", metavar="P", above=0, most=1)
+    top_k: int = option(-1, "of sampling, -1 is off; the LM card's own comes first", metavar="K", least=-1)
+    max_new_tokens: int = option(2048, "tokens of a whole solution; the task's own comes first", metavar="N", least=1)
+    seed: int = option(0, "of all sampling")
 
     def __post_init__(self) -> None:
-        counts = ("num_rollouts", "max_search_count", "num_solutions", "rollout_budget", "paths_in_flight", "wave")
-        for name in (*counts, "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check(self)
         if self.first_rollouts < 2:
-            raise ValueError("root_rollouts must be at least 2: one rollout cannot be right and wrong")
+            raise UserError("root_rollouts must be at least 2: one rollout cannot be right and wrong")
         if self.first_rollouts > self.rollout_budget:
-            raise ValueError(f"rollout_budget {self.rollout_budget} is below the question's own {self.first_rollouts}")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be above 0, not {self.temperature}: equal rollouts estimate nothing")
-        for name in ("alpha", "beta", "top_p"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be above 0 and at most 1, not {getattr(self, name)}")
-        if self.length_scale is not None and self.length_scale <= 0:
-            raise ValueError(f"length_scale must be above 0, not {self.length_scale}")
-        if self.c_puct < 0:
-            raise ValueError(f"c_puct must not be negative: {self.c_puct}")
-        Sampling(self.temperature, self.top_p, self.top_k, self.max_new_tokens)
-        if not (0 < self.error < 1 and 0 < self.least_value < 1):
-            raise ValueError(f"error and least_value must lie between 0 and 1: {self.error}, {self.least_value}")
+            raise UserError(f"rollout_budget {self.rollout_budget} is below the question's own {self.first_rollouts}")
+        if self.top_k == 0:
+            raise UserError("top_k must be -1 (off) or at least 1, not 0")
+        for name in ("error", "least_value"):
+            if getattr(self, name) >= 1:
+                raise UserError(f"{name} must be below 1, not {getattr(self, name)}")
 
     @property
     def first_rollouts(self) -> int:
-        """Completions of the bare question."""
+        """Rollouts of the bare question."""
         return self.num_rollouts if self.root_rollouts is None else self.root_rollouts

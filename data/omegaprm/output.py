@@ -16,18 +16,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from data.omegaprm.labels import Label
-from data.omegaprm.states import Prefix
+from data.omegaprm.tree import Prefix
 
-Node = dict[str, Any]
-Record = dict[str, Any]
+TreeNode = dict[str, Any]
+LabelRecord = dict[str, Any]
 
 PUBLIC = ("question", "final_answer", "question_id", "reasoning_steps")
 BESIDE = ("separator", "searched", "counts", "ledger")
 
 
-def nest(question: str, labels: dict[Prefix, Label], separator: str, marks: dict[str, Any]) -> Node:
+def nest(question: str, labels: dict[Prefix, Label], separator: str, marks: dict[str, Any]) -> TreeNode:
     """The tree of all labels; `marks` is set on every node."""
-    nodes: dict[Prefix, Node] = {}
+    nodes: dict[Prefix, TreeNode] = {}
     for prefix in sorted(labels, key=len):  # parents first, else in the order in which they were found
         above = next((prefix[:n] for n in range(len(prefix) - 1, -1, -1) if prefix[:n] in nodes), None)
         text = question if above is None else "".join(prefix[len(above) :]).removesuffix(separator)
@@ -38,7 +38,7 @@ def nest(question: str, labels: dict[Prefix, Label], separator: str, marks: dict
     return nodes[()]
 
 
-def flatten(tree: Node, separator: str) -> list[Node]:
+def flatten(tree: TreeNode, separator: str) -> list[TreeNode]:
     """The flat list of a tree, parents first. Not recursive: a tree is as deep as a solution is long."""
     items, waiting = [], [(tree, "")]
     while waiting:
@@ -50,15 +50,15 @@ def flatten(tree: Node, separator: str) -> list[Node]:
     return items
 
 
-def line(record: Record, as_tree: bool) -> Record:
+def line(record: LabelRecord, as_tree: bool) -> LabelRecord:
     """The output line of a journal's record."""
     steps = record["reasoning_steps"] if as_tree else flatten(record["reasoning_steps"], record["separator"])
     return {name: record[name] for name in (*PUBLIC, *BESIDE)} | {"reasoning_steps": steps}
 
 
-def solutions(record: Record) -> Iterator[list[Node]]:
+def solutions(record: LabelRecord) -> Iterator[list[TreeNode]]:
     """The nodes of each labelled solution of a record or a tree line, first step first, the question left out."""
-    waiting: list[tuple[Node, list[Node]]] = [(record["reasoning_steps"], [])]
+    waiting: list[tuple[TreeNode, list[TreeNode]]] = [(record["reasoning_steps"], [])]
     while waiting:
         node, above = waiting.pop()
         if not node["children"] and above:

@@ -85,7 +85,8 @@ class PatientLM:
             self._away = True
             tqdm.write(f"no answer ({error}): waiting up to {self.patience:g} s", file=sys.stderr)
         elif time.monotonic() - self._answered > self.patience:
-            raise ServicesGone(f"no answer for {self.patience:g} s ({error})")
+            advice = "finished questions are kept, start the services and give the same command again"
+            raise ServicesGone(f"no answer for {self.patience:g} s ({error}); {advice}")
 
     def _back(self) -> None:
         now = time.monotonic()

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from data.omegaprm.labeller import ERROR, LABELLED
-from data.omegaprm.output import Record
+from data.omegaprm.output import LabelRecord
 from reason.evaluation.progress import Bar
 from reason.inference.fastchat import Stats
 
 
-class Progress(Bar):
+class LabelProgress(Bar):
     """See `Bar`."""
 
     def __init__(self, total: int, finished: Iterable[str], stats: Stats, rollouts: Callable[[], int]) -> None:
@@ -20,7 +20,7 @@ class Progress(Bar):
         self._statuses, self._rollouts = Counter(finished), rollouts
         super().__init__(total, stats, self._statuses.total())
 
-    def count(self, record: Record) -> None:
+    def count(self, record: LabelRecord) -> None:
         """See `Bar`."""
         self._statuses[record["status"]] += 1
 

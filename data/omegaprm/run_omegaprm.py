@@ -12,30 +12,31 @@ import argparse
 import asyncio
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):  # run as a file: the folder of this file is on the path, the repository's root is not
     sys.path[0] = str(ROOT)
 
-from data.omegaprm.arguments import check, options, parser  # noqa: E402
+from data.omegaprm.arguments import PROG, check, options, parser, questions  # noqa: E402
+from reason.common.command import expect_many_requests, run_command  # noqa: E402
 from reason.common.errors import UserError  # noqa: E402
 
 OUTPUT, SUMMARY = "math-aps-v2.jsonl", "summary.json"
 
 
 async def run(args: argparse.Namespace) -> int:
-    """One run from its arguments to its exit status. Raises UserError and the errors that `main` names."""
+    """One run from its arguments to its exit status. Raises UserError."""
     from data.omegaprm.journal import Journal
-    from data.omegaprm.labeller import ERROR, Setup, label_all
+    from data.omegaprm.labeller import ERROR, LabelSetup, label_all
     from data.omegaprm.merge import closing_line, merge
-    from data.omegaprm.output import Record
+    from data.omegaprm.output import LabelRecord
     from data.omegaprm.patience import PatientLM
-    from data.omegaprm.progress import Progress
-    from data.omegaprm.questions import questions
+    from data.omegaprm.progress import LabelProgress
     from envs.base_env import load_task
+    from reason.common.files import write_json
     from reason.evaluation.manifest import commit, dataset_hash, versions
-    from reason.evaluation.records import write_json
     from reason.inference.fastchat import Services
     from reason.inference.prompting import render
     from reason.model_cards.card import to_dict
@@ -50,28 +51,29 @@ async def run(args: argparse.Namespace) -> int:
             render(lm.card, task.prompt(problems[0]))
         except ValueError as error:
             raise UserError(str(error)) from None
-        (first, step), patient = args.shard, PatientLM(lm, args.patience, lm.pool.look_up)
+        number, shards = args.shard
+        patient = PatientLM(lm, args.patience, lm.pool.look_up)
         config = {
             "options": asdict(chosen) | {"keep_right_rollouts": args.keep_right_rollouts},
             "dataset": {"task": task.name, "questions": len(problems), "sha256": dataset_hash(problems)},
             "models": {"LM": args.LM, "card": to_dict(lm.card)},
-            "shard": {"number": first, "of": step},
+            "shard": {"number": number, "of": shards},
             "details": {name: value for name, value in lm.details.items() if name != "card"},
             "versions": versions(),
             "commit": commit(),
         }
         journal, grader = Journal(args.output_dir, config), task.grader()
         try:
-            ours = list(enumerate(problems))[first - 1 :: step]
+            ours = list(enumerate(problems))[number - 1 :: shards]
             waiting = [(index, problem) for index, problem in ours if problem.id not in journal.statuses]
-            bar = Progress(len(ours), journal.statuses.values(), services.stats, lambda: patient.samples)
+            bar = LabelProgress(len(ours), journal.statuses.values(), services.stats, lambda: patient.samples)
             async with bar:
 
-                def done(record: Record) -> None:
+                def done(record: LabelRecord) -> None:
                     journal.append(record)
                     bar.update(record)
 
-                setup = Setup(task, patient, args.LM, grader, chosen, args.keep_right_rollouts)
+                setup = LabelSetup(task, patient, args.LM, grader, chosen, args.keep_right_rollouts)
                 await label_all(setup, waiting, args.num_worker, done)
         except asyncio.CancelledError:
             print("Stopped. Finished questions are kept: the same command goes on.", file=sys.stderr)
@@ -88,23 +90,8 @@ async def run(args: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     args = parser().parse_args(arguments)
-
-    from data.omegaprm.patience import ServicesGone
-    from reason.evaluation.evaluate import allow_many_requests
-    from reason.inference.base import ServiceError
-
-    allow_many_requests()
-    try:
-        return asyncio.run(run(args))
-    except ServicesGone as error:
-        advice = "finished questions are kept, start the services and give the same command again"
-        print(f"run_omegaprm.py: {' '.join(str(error).split())}; {advice}", file=sys.stderr)
-        return 2
-    except (UserError, ServiceError) as error:
-        print(f"run_omegaprm.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    expect_many_requests()
+    return run_command(PROG, partial(run, args))
 
 
 if __name__ == "__main__":

@@ -37,10 +37,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-from data.omegaprm.labeller import LABELLED, Setup, label_all  # noqa: E402
+from data.omegaprm.labeller import LABELLED, LabelSetup, label_all  # noqa: E402
 from data.omegaprm.labels import ESTIMATED, INFERRED  # noqa: E402
-from data.omegaprm.options import Options  # noqa: E402
-from data.omegaprm.output import Record, flatten  # noqa: E402
+from data.omegaprm.options import LabelOptions  # noqa: E402
+from data.omegaprm.output import LabelRecord, flatten  # noqa: E402
 from envs.base_env import DataOptions, Problem, first_error, load_task, split_steps  # noqa: E402
 from reason.common.command import str2bool  # noqa: E402
 from reason.common.seeds import draw_seed  # noqa: E402
@@ -128,7 +128,7 @@ async def measure(args: argparse.Namespace, lm: FastChatLM, level: str) -> Row:
     problems = TASK.problems(DataOptions(split="dev", limit=args.limit, level=level, seed=args.seed))
     k, budget = args.num_rollouts, args.rollout_budget
     sampling = {"temperature": lm.card.sampling.get("temperature", 1.0), "max_new_tokens": TASK.max_new_tokens}
-    options = Options(
+    options = LabelOptions(
         num_rollouts=k, rollout_budget=budget, seed=args.seed, reuse_rollouts=args.reuse_rollouts, **sampling
     )
     recorder = Recorder(lm)
@@ -178,12 +178,12 @@ async def measure(args: argparse.Namespace, lm: FastChatLM, level: str) -> Row:
 
 
 async def run(
-    lm: LanguageModel, args: argparse.Namespace, problems: Sequence[Problem], options: Options
-) -> tuple[list[Record], float]:
+    lm: LanguageModel, args: argparse.Namespace, problems: Sequence[Problem], options: LabelOptions
+) -> tuple[list[LabelRecord], float]:
     """The records of all questions in their order, and the seconds it took. Raises ModelError when one failed."""
-    grader, records = TASK.grader(), list[Record]()
+    grader, records = TASK.grader(), list[LabelRecord]()
     started = time.monotonic()
-    setup = Setup(TASK, lm, args.LM, grader, options)
+    setup = LabelSetup(TASK, lm, args.LM, grader, options)
     await label_all(setup, list(enumerate(problems)), args.num_worker, records.append)
     seconds = time.monotonic() - started
     await grader.close()
@@ -200,7 +200,7 @@ async def replay(lm: FastChatLM, requests: Sequence[Request]) -> float:
     return time.monotonic() - started
 
 
-def totals(records: Sequence[Record]) -> Counter[str]:
+def totals(records: Sequence[LabelRecord]) -> Counter[str]:
     """Labels by kind over useful questions, and their rollouts."""
     found = Counter[str]()
     for r in records:
@@ -210,19 +210,19 @@ def totals(records: Sequence[Record]) -> Counter[str]:
     return found
 
 
-def true_error(record: Record, steps: Sequence[str]) -> int | None:
+def true_error(record: LabelRecord, steps: Sequence[str]) -> int | None:
     """The oracle's first error."""
     assert TASK.oracle is not None
     return first_error(TASK.oracle(Problem(record["question_id"], record["question"], record["final_answer"]), steps))
 
 
-def is_true(record: Record, path: Row) -> bool:
+def is_true(record: LabelRecord, path: Row) -> bool:
     """Whether the search found the oracle's first error."""
     return path["first_error"] == true_error(record, path["steps"])
 
 
 async def bound(
-    lm: FastChatLM, record: Record, steps: Sequence[str], k: int, args: argparse.Namespace
+    lm: FastChatLM, record: LabelRecord, steps: Sequence[str], k: int, args: argparse.Namespace
 ) -> tuple[float, float]:
     """(the chance that binary search from the question finds the true error, the least value of a right point)."""
     error = true_error(record, steps)
@@ -260,7 +260,7 @@ async def draw(lm: FastChatLM, problem: Problem, steps: Sequence[str], n: int, s
     return sum(TASK.extract("".join(steps) + sample.text) == problem.answer for sample in samples) / n
 
 
-def mc_values(records: Sequence[Record]) -> tuple[list[float], list[float]]:
+def mc_values(records: Sequence[LabelRecord]) -> tuple[list[float], list[float]]:
     """MC values of the labelled steps that are right by the oracle, and of those that are not."""
     right, wrong = list[float](), list[float]()
     for r in records:

@@ -6,8 +6,8 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from data.omegaprm.options import Options
-from data.omegaprm.states import RolloutTree
+from data.omegaprm.options import LabelOptions
+from data.omegaprm.tree import RolloutTree
 from envs.base_env import Problem, Task
 from reason.inference.base import Sample, Sampling
 from reason.inference.ledger import Ledger
@@ -55,7 +55,7 @@ class ChainLM:
 def grow(lm: ChainLM, problem: Problem | None = None, task: Task = TASK, **options: object) -> RolloutTree:
     """A tree of the scripted problem, its root not yet estimated."""
     problem = problem or Problem("p", "q", "right")
-    return RolloutTree(problem, task, lm, TextGrader(), Options(**options), Ledger())  # type: ignore[arg-type]
+    return RolloutTree(problem, task, lm, TextGrader(), LabelOptions(**options), Ledger())  # type: ignore[arg-type]
 
 
 def true_error(steps: Sequence[str]) -> int:

@@ -6,8 +6,8 @@ import pytest
 
 from data.omegaprm import consensus
 from data.omegaprm.consensus import NO_ERROR, LMJudge, PRMJudge, filter_file, filter_record, read_reply
-from data.omegaprm.labeller import Setup, label_problem
-from data.omegaprm.options import Options
+from data.omegaprm.labeller import LabelSetup, label_problem
+from data.omegaprm.options import LabelOptions
 from data.omegaprm.output import line, solutions
 from envs.base_env import Problem
 from reason.inference.base import ModelError, Sample
@@ -38,7 +38,9 @@ class Knowing:
 async def record(**options):
     lm = ChainLM(8, 0.2)
     made = await label_problem(
-        Setup(TASK, lm, "chain", TextGrader(), Options(rollout_budget=1000, num_rollouts=32, **options)), 0, PROBLEM
+        LabelSetup(TASK, lm, "chain", TextGrader(), LabelOptions(rollout_budget=1000, num_rollouts=32, **options)),
+        0,
+        PROBLEM,
     )
     return line(made, as_tree=True)
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from data.omegaprm.all_steps import all_steps
 from data.omegaprm.confidence import at_least, decided
-from data.omegaprm.labelling import all_steps
 from data.omegaprm.labels import ESTIMATED, GRADED, INFERRED, Evidence, collect, counts
-from data.omegaprm.options import Options
+from data.omegaprm.options import LabelOptions
 from data.omegaprm.output import flatten, line, nest, solutions
 from data.omegaprm.search import omegaprm
 from tests.data.omegaprm.chains import ChainLM, grow, true_error
@@ -30,8 +30,8 @@ async def test_every_label_of_a_searched_path_is_true_and_says_how_it_is_known()
         for n in range(1, 17):
             label = labels[steps[:n]]
             assert label.right == (n <= error)
-            if steps[:n] in tree.states:
-                state = tree.states[steps[:n]]
+            if steps[:n] in tree.points:
+                state = tree.points[steps[:n]]
                 assert (label.kind, label.c, label.k, label.mc_value) == (ESTIMATED, state.c, state.k, state.MC)
             else:
                 assert label.kind == (GRADED if n == 16 else INFERRED)
@@ -73,7 +73,7 @@ async def test_a_point_called_wrong_through_which_a_right_rollout_passes_counts_
     tree = grow(ChainLM(4, 0.1), reuse_rollouts=True)
     await tree.estimate_root()
     await tree.estimate({("1\n",): next(r for r in tree.root.rollouts if r.right)})
-    state = tree.states[("1\n",)]
+    state = tree.points[("1\n",)]
     state.c = 0
     assert tree.known(("1\n",)) is True
     label = collect(tree, [])[("1\n",)]
@@ -144,7 +144,7 @@ async def test_steps_without_a_label_are_part_of_the_next_labelled_one():
      (9, 10, "half", True), (8, 14, "half", False), (4, 8, "half", False), (1, 12, "half", True), (8, 8, "half", True)],
 )  # fmt: skip
 def test_when_a_point_is_decided(c, n, rule, expected):
-    assert decided(c, n, 16, Options(hard_label=rule)) is expected
+    assert decided(c, n, 16, LabelOptions(hard_label=rule)) is expected
 
 
 def test_binomial_tail():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from data.omegaprm.labeller import Setup, label_all
-from data.omegaprm.options import Options
+from data.omegaprm.labeller import LabelSetup, label_all
+from data.omegaprm.options import LabelOptions
 from data.omegaprm.patience import PatientLM, ServicesGone
 from envs.base_env import Problem
 from reason.inference.base import ModelError, Unavailable
@@ -35,7 +35,7 @@ async def run(lm, patience=30.0):
 
     patient = PatientLM(lm, patience, look_up, first_delay=0.01, longest_delay=0.05)
     records = []
-    await label_all(Setup(TASK, patient, "chain", TextGrader(), Options()), PROBLEMS, 6, records.append)
+    await label_all(LabelSetup(TASK, patient, "chain", TextGrader(), LabelOptions()), PROBLEMS, 6, records.append)
     return sorted(records, key=lambda r: r["index"]), looked, patient
 
 

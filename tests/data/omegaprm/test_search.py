@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from data.omegaprm.labelling import all_steps
+from data.omegaprm.all_steps import all_steps
 from data.omegaprm.search import omegaprm
 from reason.inference.base import Sample
 from tests.data.omegaprm.chains import ChainLM, grow, true_error
@@ -30,7 +30,7 @@ async def test_estimates_about_log_n_points_a_path():
     tree, _ = await search(
         ChainLM(16), num_rollouts=32, max_search_count=1, rollout_budget=10_000, reuse_rollouts=False
     )
-    assert len(tree.states) - 1 == 4  # log2(16): the root is right and the whole solution wrong already
+    assert len(tree.points) - 1 == 4  # log2(16): the root is right and the whole solution wrong already
     assert tree.spent == 32 * 5
 
 
@@ -50,15 +50,15 @@ async def test_each_rollout_of_the_pool_is_taken_once():
     texts = [rollout.steps for rollout in taken]
     assert len(set(texts)) == len(texts)
     assert all(not rollout.right for rollout in taken)
-    wrong = {r.steps for s in tree.states.values() if 0 < s.c < s.k for r in s.rollouts if not r.right}
+    wrong = {r.steps for s in tree.points.values() if 0 < s.c < s.k for r in s.rollouts if not r.right}
     assert wrong == set(texts)
 
 
 async def test_visits_are_counted_at_selection_and_sum_to_the_searches():
     tree, paths = await search(ChainLM(8, 0.2), max_search_count=12, rollout_budget=5000)
     assert len(paths) == 12
-    assert sum(state.N for state in tree.states.values()) == 12
-    for state in tree.states.values():
+    assert sum(state.N for state in tree.points.values()) == 12
+    for state in tree.points.values():
         assert state.N == sum(path.rollout.steps[: path.rollout.start] == state.steps and
                               path.rollout in state.rollouts for path in paths)  # fmt: skip
 
@@ -93,7 +93,7 @@ async def test_early_stop_spends_less_and_still_finds_the_error():
     tree = grow(ChainLM(8), num_rollouts=32, rollout_budget=20_000, early_stop=True, reuse_rollouts=False)
     await tree.estimate_root()
     await omegaprm(tree)
-    for state in tree.states.values():
+    for state in tree.points.values():
         if state is not tree.root:
             assert state.k <= 16 and (state.c == 0) == (state.k == 16)  # .8^16 < .05, or one right rollout
 
@@ -137,8 +137,8 @@ async def test_all_steps_labels_every_step_with_k_rollouts_each():
     paths = await all_steps(tree)
     assert len(paths) == 4
     prefixes = {path.rollout.steps[:n] for path in paths for n in range(1, 6)}
-    assert set(tree.states) == prefixes | {()}
-    assert all(state.k == 8 for state in tree.states.values())
+    assert set(tree.points) == prefixes | {()}
+    assert all(state.k == 8 for state in tree.points.values())
     assert tree.spent == 8 * (1 + len(prefixes))
 
 
@@ -151,7 +151,7 @@ async def test_all_steps_stops_at_the_budget():
 
 async def test_the_same_seed_gives_the_same_tree_whatever_the_timing():
     def shape(tree):
-        return {steps: (s.c, s.k, s.N) for steps, s in tree.states.items()}
+        return {steps: (s.c, s.k, s.N) for steps, s in tree.points.items()}
 
     class Late(ChainLM):
         async def generate(self, *args):

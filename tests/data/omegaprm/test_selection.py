@@ -4,9 +4,9 @@ from math import isclose, sqrt
 
 import pytest
 
-from data.omegaprm.options import PRESETS, Options
-from data.omegaprm.selection import Q, U, score, select
-from data.omegaprm.states import Rollout, State
+from data.omegaprm.options import PRESETS, LabelOptions
+from data.omegaprm.search import Q, U, score, select
+from data.omegaprm.tree import McRollout, Point
 from tests.data.omegaprm.chains import ChainLM, grow
 
 
@@ -27,10 +27,10 @@ def test_U_by_hand_falls_with_its_own_visits_and_grows_with_all():
 def planted(**options):
     """Two states with one wrong rollout each, and one rollout twice as long."""
     tree = grow(ChainLM(), **options)
-    a, b = State(("a\n",), c=3, k=4), State(("b\n",), c=1, k=4)
-    tree.states |= {a.steps: a, b.steps: b}
+    a, b = Point(("a\n",), c=3, k=4), Point(("b\n",), c=1, k=4)
+    tree.points |= {a.steps: a, b.steps: b}
     texts = ((a, "x y", 2), (a, "x y z w", 4), (b, "x", 1))
-    rollouts = [Rollout((*s.steps, text), 1, False, n, False) for s, text, n in texts]
+    rollouts = [McRollout((*s.steps, text), 1, False, n, False) for s, text, n in texts]
     tree.pool = [(a, rollouts[0]), (a, rollouts[1]), (b, rollouts[2])]
     return tree, a, b, rollouts
 
@@ -64,8 +64,8 @@ async def test_L_is_the_median_rollout_unless_given():
 
 
 def test_presets():
-    paper, openr = Options(**PRESETS["paper"]), Options(**PRESETS["openr"])
-    for preset in (paper, openr, Options()):
+    paper, openr = LabelOptions(**PRESETS["paper"]), LabelOptions(**PRESETS["openr"])
+    for preset in (paper, openr, LabelOptions()):
         assert (preset.alpha, preset.beta, preset.c_puct) == (0.5, 0.9, 0.125)
     assert (paper.num_rollouts, paper.max_search_count) == (8, 100)
     assert (paper.length_scale, paper.length_unit) == (500, "tokens")
@@ -79,5 +79,5 @@ def test_presets():
 )  # fmt: skip
 def test_values_that_cannot_be_used_are_refused_in_one_line(bad):
     with pytest.raises(ValueError, match=next(iter(bad))) as refused:
-        Options(**bad)
+        LabelOptions(**bad)
     assert "\n" not in str(refused.value)
