@@ -19,7 +19,7 @@ from data.omegaprm.output import LabelRecord, nest
 from data.omegaprm.search import SearchedSolution, omegaprm
 from data.omegaprm.tree import RolloutTree
 from envs.base_env import Grader, Problem, Task
-from reason.evaluation.concurrency import each
+from reason.common.concurrency import each
 from reason.inference.base import LanguageModel, ModelError, ServiceError
 from reason.inference.ledger import Ledger
 

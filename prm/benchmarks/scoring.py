@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from envs.base_env import Problem, Task
 from prm.benchmarks.cases import Case, ScoredCases, Skips
+from reason.common.concurrency import together
 from reason.common.errors import UserError
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
-from reason.inference.concurrency import together
 from reason.inference.fastchat import Services, check_scores
 from reason.inference.ledger import Ledger
 from reason.inference.oracle import OracleRM

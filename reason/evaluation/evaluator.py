@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from envs.base_env import Grader, Problem, Task, Verdict
-from reason.evaluation.concurrency import each
+from reason.common.concurrency import each
 from reason.evaluation.records import Record
 from reason.guided_search import solve
 from reason.guided_search.method import Method

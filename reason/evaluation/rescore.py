@@ -15,6 +15,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from envs.base_env import Grader, Problem, Task, load_task, split_steps
+from reason.common.concurrency import together
 from reason.common.errors import UserError
 from reason.evaluation import records
 from reason.evaluation.closing import averages, closing_lines
@@ -22,7 +23,6 @@ from reason.evaluation.evaluator import error_of, judge_solutions
 from reason.evaluation.runs import gaps
 from reason.guided_search.solution import Solution
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
-from reason.inference.concurrency import together
 from reason.inference.ledger import Ledger
 from reason.inference.oracle import OracleRM
 from reason.model_cards.card import to_dict

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from envs.base_env import Problem
+from reason.common.concurrency import together
 from reason.common.seeds import draw_seed
 from reason.inference.base import LanguageModel, ModelError, Sampling
-from reason.inference.concurrency import together
 from reason.inference.ledger import Ledger
 from reason.inference.prompting import render
 from reason.model_cards.card import LMCard, PRMCard
