@@ -30,10 +30,10 @@ from prm.training.model import Margins, Trainee
 from prm.training.trainer import PrmTrainer
 from reason.common.errors import UserError
 from reason.common.rows import BadRow, field, place, rows
+from reason.engine.request import encode_prompt
 from reason.inference.base import ModelError
 from reason.inference.judge import judge_prompt, lm_card
 from reason.inference.prompting import render
-from reason.llm_service.workers.generation import encode_prompt
 from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard
 

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from prm.scoring.layout import Layout
-from prm.scoring.plan import owners
 from prm.scoring.scorer import Result, Scored, Scorer, gather
+from reason.engine.plan import owners
 
 
 class Waiting(NamedTuple):

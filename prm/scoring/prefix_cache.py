@@ -21,8 +21,8 @@ from transformers.cache_utils import Cache
 from prm.scoring.folded_attention import ATTENTION, Fold
 from prm.scoring.heads import Head
 from prm.scoring.layout import Layout
-from prm.scoring.plan import batches
-from prm.scoring.trie import Node, Trie, subtree
+from reason.engine.plan import batches
+from reason.engine.trie import Node, Trie, subtree
 
 ROW_TOKENS = 128  # up to this, subtrees below one cached node share a row; more would cost more than the context's copy
 

@@ -20,9 +20,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prm.scoring import heads, implicit
 from prm.scoring.layout import Layout, Layouter
-from prm.scoring.plan import batches, nearest, owners
 from prm.scoring.prefix_cache import PrefixCache, unfit
 from reason.common.errors import UserError
+from reason.engine.plan import batches, nearest, owners
 from reason.model_cards.card import PRMCard
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 32768}  # padded tokens of a forward pass; see Scorer.load

@@ -16,8 +16,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from prm.scoring.plan import batches
 from prm.training.examples import Example
+from reason.engine.plan import batches
 
 # Lengths are rounded up to multiples of this: a CPU's matrix library prepares itself anew for each shape, and a GPU's
 # is fastest on such shapes.

@@ -7,7 +7,7 @@ folder name exactly. Workers answer with their card at `/model_details`, so both
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +221,17 @@ def _not_listed(model_path: str, flag: str, names: list[str]) -> str:
         return f"there is no folder {model_path}"
     advice = f"name one with {flag}" if flag else "add it to the `models` of one"
     return f"no card lists the model {model_path!r}; {advice}: {', '.join(names)}"
+
+
+def with_template(card: Card, tokenizer: Any) -> Card:
+    """The card with the tokenizer's chat template, where it needs one and has none. Raises UserError."""
+    needed = not card.prompt if isinstance(card, LMCard) else card.chat
+    if card.chat_template or not needed:
+        return card
+    template = tokenizer.chat_template
+    if not isinstance(template, str):
+        raise UserError(
+            f"card {card.name!r} leaves the chat template to the tokenizer, which has none: give the card a "
+            "`chat_template` or, for a language model, a `prompt`"
+        )
+    return replace(card, chat_template=template)

@@ -36,8 +36,8 @@ from prm.scoring.batcher import Batcher  # noqa: E402
 from prm.scoring.layout import LayoutError  # noqa: E402
 from prm.scoring.scorer import ScoreError, Scorer  # noqa: E402
 from reason.common.errors import UserError  # noqa: E402
-from reason.llm_service.workers.freed_memory import keep_freed_memory  # noqa: E402
-from reason.llm_service.workers.packed_linear import pack_linears  # noqa: E402
+from reason.engine.memory import keep_freed_memory  # noqa: E402
+from reason.engine.packed_linear import pack_linears  # noqa: E402
 from reason.model_cards import card as cards  # noqa: E402
 
 WIDTH = BEAM = 4

@@ -262,7 +262,7 @@ class AllAtOnce:
     def _sample(self) -> None:
         import torch
 
-        from reason.llm_service.workers.generation import Generated, decode_continuation
+        from reason.engine.request import Generated, decode_continuation
 
         waiting, self.waiting = self.waiting, []
         prompts = [ids for ids, count, _, _ in waiting for _ in range(count)]

@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
 from envs.base_env import DataOptions, load_task  # noqa: E402
-from reason.llm_service.workers.generation import Generated, GenerateRequest, encode_prompt  # noqa: E402
-from reason.llm_service.workers.model_worker import end_tokens  # noqa: E402
-from reason.llm_service.workers.slots import ATTENTION  # noqa: E402
-from reason.llm_service.workers.transformers_engine import Engine  # noqa: E402
+from reason.engine.loading import end_tokens  # noqa: E402
+from reason.engine.request import Generated, GenerateRequest, encode_prompt  # noqa: E402
+from reason.engine.slots import ATTENTION  # noqa: E402
+from reason.engine.transformers_engine import Engine  # noqa: E402
 
 POLICY = ROOT / "reason/llm_service/models/openr-tiny-policy"
 TASK = load_task("arithmetic")

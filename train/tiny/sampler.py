@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from reason.llm_service.workers.generation import GenerateRequest
-from reason.llm_service.workers.model_worker import ATTENTION, end_tokens
-from reason.llm_service.workers.transformers_engine import Engine
+from reason.engine.loading import end_tokens
+from reason.engine.request import GenerateRequest
+from reason.engine.slots import ATTENTION
+from reason.engine.transformers_engine import Engine
 
 
 class Sampler:

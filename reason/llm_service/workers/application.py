@@ -14,21 +14,29 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastchat.constants import ErrorCode
 
-from reason.llm_service.workers.base_worker import Params, Worker, WorkerError
+from reason.engine.request import EngineError
+from reason.llm_service.workers.base_worker import Params, Worker
 
 logger = logging.getLogger("worker")
+CODES = {  # FastChat's, by the type of an error; all others are of what was sent
+    "OutOfRange": ErrorCode.PARAM_OUT_OF_RANGE,
+    "ContextOverflow": ErrorCode.CONTEXT_OVERFLOW,
+    "OutOfMemory": ErrorCode.CUDA_OUT_OF_MEMORY,
+    **dict.fromkeys(("InternalError", "NonFinite", "ScoreError", "Ending", "Disconnected"), ErrorCode.INTERNAL_ERROR),
+}
 
 
 def error_reply(error: BaseException) -> dict[str, Any]:
-    """The typed reply for a failure; anything that is not a WorkerError is logged with its traceback."""
-    if not isinstance(error, WorkerError):
+    """The typed reply for a failure; anything that is not an EngineError is logged with its traceback."""
+    if not isinstance(error, EngineError):
         logger.error("a request failed", exc_info=error)
         if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-            error = WorkerError(f"out of memory: {error}", "OutOfMemory", ErrorCode.CUDA_OUT_OF_MEMORY, True)
+            error = EngineError("OutOfMemory", f"out of memory: {error}", True)
         else:
-            error = WorkerError(f"{type(error).__name__}: {error}", "InternalError", ErrorCode.INTERNAL_ERROR, True)
+            error = EngineError("InternalError", f"{type(error).__name__}: {error}", True)
     typed = {"type": error.type, "message": str(error), "retryable": error.retryable}
-    return {"error_code": error.code, "text": str(error), "error": typed}
+    code = CODES.get(error.type, ErrorCode.VALIDATION_TYPE_ERROR)
+    return {"error_code": int(code), "text": str(error), "error": typed}
 
 
 def encode(reply: dict[str, Any]) -> bytes:
@@ -37,17 +45,17 @@ def encode(reply: dict[str, Any]) -> bytes:
         return json.dumps(reply, allow_nan=False, separators=(",", ":")).encode()
     except ValueError:
         message = "the model computed a number that is not finite (NaN or infinity)"
-        return encode(error_reply(WorkerError(message, "NonFinite", ErrorCode.INTERNAL_ERROR)))
+        return encode(error_reply(EngineError("NonFinite", message)))
 
 
 async def read_params(request: Request) -> Params:
-    """The JSON object of a request. Raises WorkerError."""
+    """The JSON object of a request. Raises EngineError."""
     try:
         params = json.loads(await request.body())
     except (ValueError, RecursionError) as error:  # RecursionError: lists nested thousands deep
-        raise WorkerError(f"the request's body is not JSON: {error}") from None
+        raise EngineError("BadRequest", f"the request's body is not JSON: {error}") from None
     if not isinstance(params, dict):
-        raise WorkerError("the request's body is not a JSON object")
+        raise EngineError("BadRequest", "the request's body is not a JSON object")
     return params
 
 
@@ -62,7 +70,7 @@ async def unless_disconnected(request: Request, work: Awaitable[dict[str, Any]])
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise WorkerError("the client hung up", "Disconnected", ErrorCode.INTERNAL_ERROR, True)
+            raise EngineError("Disconnected", "the client hung up", True)
         return task.result()
     finally:
         task.cancel()
@@ -108,7 +116,7 @@ def application(worker: Worker) -> FastAPI:
     async def generate_stream(request: Request) -> Response:
         try:
             params = await read_params(request)  # here: a response that streams reads the request no more
-        except WorkerError as error:
+        except EngineError as error:
             return Response(encode(error_reply(error)) + b"\0")
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -127,7 +135,7 @@ def application(worker: Worker) -> FastAPI:
         try:
             prompt = (await read_params(request)).get("prompt")
             if not isinstance(prompt, str):
-                raise WorkerError("count_token needs a `prompt`")
+                raise EngineError("BadRequest", "count_token needs a `prompt`")
             reply = {"count": worker.count_tokens(prompt), "error_code": 0}
         except Exception as error:
             reply = error_reply(error)

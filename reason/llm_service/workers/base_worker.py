@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import hashlib
 import json
 import logging
@@ -20,32 +19,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import requests
-from fastchat.constants import WORKER_HEART_BEAT_INTERVAL, ErrorCode
+from fastchat.constants import WORKER_HEART_BEAT_INTERVAL
 from fastchat.conversation import Conversation, get_conv_template
 from fastchat.serve import base_model_worker
 
-from reason.common.errors import UserError
+from reason.engine.request import EngineError
 from reason.model_cards import card as cards
-from reason.model_cards.card import Card, LMCard
+from reason.model_cards.card import Card
 
 RETRY_SECONDS = 2.0  # between attempts to reach a controller that is away
 
 logger = logging.getLogger("worker")
 Params = dict[str, Any]
-
-
-class WorkerError(Exception):
-    """A request cannot be answered. Becomes the reply `{"error_code", "text", "error": {...}}`."""
-
-    def __init__(
-        self,
-        message: str,
-        type: str = "BadRequest",
-        code: int = ErrorCode.VALIDATION_TYPE_ERROR,
-        retryable: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.type, self.code, self.retryable = type, int(code), retryable
 
 
 class Worker(base_model_worker.BaseModelWorker):
@@ -72,7 +57,7 @@ class Worker(base_model_worker.BaseModelWorker):
         """A layout that adds nothing: prompts come ready. (The parent's imports torch and transformers.)"""
         return get_conv_template("raw")
 
-    # What a subclass answers. Each raises WorkerError for a request it cannot answer.
+    # What a subclass answers. Each raises EngineError for a request it cannot answer.
 
     async def start(self) -> None:
         """Runs in the event loop before the worker registers; for engines that need a running loop."""
@@ -82,34 +67,36 @@ class Worker(base_model_worker.BaseModelWorker):
 
     async def generate(self, params: Params) -> dict[str, Any]:
         """The reply to /worker_generate, without error_code."""
-        raise WorkerError("this worker serves a reward model: use /worker_value_inference", "WrongWorker")
+        raise EngineError("WrongWorker", "this worker serves a reward model: use /worker_value_inference")
 
     def stream(self, params: Params) -> AsyncIterator[dict[str, Any]]:
         """The chunks of /worker_generate_stream, without error_code; "text" is the whole text so far."""
-        raise WorkerError("this worker does not stream", "WrongWorker")
+        raise EngineError("WrongWorker", "this worker does not stream")
 
     async def value_inference(self, params: Params) -> dict[str, Any]:
         """The reply to /worker_value_inference, without error_code."""
-        raise WorkerError("this worker serves a language model: use /worker_generate", "WrongWorker")
+        raise EngineError("WrongWorker", "this worker serves a language model: use /worker_generate")
 
     async def take_weights(self, folder: Path) -> None:
         """Load the safetensors files of a folder in place, once no sample is under way, and forget what was cached."""
         raise NotImplementedError
 
     async def update_weights(self, params: Params) -> dict[str, Any]:
-        """The reply to /worker_update_weights, without error_code. Raises WorkerError.
+        """The reply to /worker_update_weights, without error_code. Raises EngineError.
 
         A trainer behind nothing but an address would change what all clients are served, so a worker does this only
         where it was started for it.
         """
         if not self.takes_weights:
             message = "this worker keeps its weights: start an LM worker with --allow-weight-updates"
-            raise WorkerError(message, "WeightUpdatesOff")
+            raise EngineError("WeightUpdatesOff", message)
         folder = params.get("folder")
         if not isinstance(folder, str) or not Path(folder).is_absolute():
-            raise WorkerError("folder: the whole path of a folder is needed, on a disk that this worker reads too")
+            message = "folder: the whole path of a folder is needed, on a disk that this worker reads too"
+            raise EngineError("BadRequest", message)
         if not any(Path(folder).glob("*.safetensors")):
-            raise WorkerError(f"folder: {folder} has no *.safetensors file as this worker sees it: is the disk shared?")
+            message = f"folder: {folder} has no *.safetensors file as this worker sees it: is the disk shared?"
+            raise EngineError("BadRequest", message)
         await self.take_weights(Path(folder))
         return {"folder": folder}
 
@@ -172,17 +159,3 @@ class Worker(base_model_worker.BaseModelWorker):
 def card_sha(card: dict[str, Any]) -> str:
     """SHA-256 of a card as sorted-key JSON."""
     return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
-
-
-def with_template(card: Card, tokenizer: Any) -> Card:
-    """The card with the tokenizer's chat template, where it needs one and has none. Raises UserError."""
-    needed = not card.prompt if isinstance(card, LMCard) else card.chat
-    if card.chat_template or not needed:
-        return card
-    template = tokenizer.chat_template
-    if not isinstance(template, str):
-        raise UserError(
-            f"card {card.name!r} leaves the chat template to the tokenizer, which has none: give the card a "
-            "`chat_template` or, for a language model, a `prompt`"
-        )
-    return dataclasses.replace(card, chat_template=template)

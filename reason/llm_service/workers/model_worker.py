@@ -20,34 +20,18 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from reason.common.errors import UserError
-from reason.llm_service.workers.base_worker import Params, Worker, with_template
-from reason.llm_service.workers.cache_memory import cache_argument, cache_bytes
-from reason.llm_service.workers.generation import encode_prompt, only_one, read_request, reply, stream_chunk
-from reason.llm_service.workers.process import common_arguments, loading, main, weights_argument
-from reason.llm_service.workers.slots import ATTENTION
-from reason.llm_service.workers.transformers_engine import Engine
-from reason.llm_service.workers.weights import load_weights, read_weights
-from reason.model_cards.card import Card
+from reason.engine.loading import context_length, end_tokens, loading
+from reason.engine.memory import cache_bytes
+from reason.engine.request import encode_prompt
+from reason.engine.slots import ATTENTION
+from reason.engine.transformers_engine import Engine
+from reason.engine.weights import load_weights, read_weights
+from reason.llm_service.workers.base_worker import Params, Worker
+from reason.llm_service.workers.process import cache_argument, common_arguments, main, weights_argument
+from reason.llm_service.workers.wire import only_one, read_request, reply, stream_chunk
+from reason.model_cards.card import Card, with_template
 
 GIB = 2**30
-ATTENDING = {"full_attention", "sliding_attention"}  # kinds of layers that the engine's rows can serve
-
-
-def context_length(config: transformers.PretrainedConfig) -> int:
-    """Tokens that the model reads at most; within a sliding window, where it has one. Raises UserError."""
-    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
-    if not kinds <= ATTENDING:
-        raise UserError(f"layers of kind {', '.join(sorted(kinds - ATTENDING))} need the vLLM worker")
-    window = getattr(config, "sliding_window", None) if "sliding_attention" in kinds else None
-    return min(config.max_position_embeddings, window or config.max_position_embeddings)
-
-
-def end_tokens(model: transformers.PreTrainedModel, tokenizer: transformers.PreTrainedTokenizerBase) -> set[int]:
-    """Ids that end a text: the generation config's and the tokenizer's."""
-    ids = model.generation_config.eos_token_id
-    ids = ids if isinstance(ids, list) else [ids]
-    return {i for i in [*ids, tokenizer.eos_token_id] if i is not None}
 
 
 class ModelWorker(Worker):
@@ -69,7 +53,7 @@ class ModelWorker(Worker):
         self.tokenizer, self.takes_weights = tokenizer, args.allow_weight_updates
         config = self.model.config.get_text_config()
         self.context_len = min(context_length(config), args.max_model_len or config.max_position_embeddings)
-        cache = cache_bytes(args)
+        cache = cache_bytes(device, args.cache_mb)
         free = torch.cuda.mem_get_info()[0] * 0.8 - cache if device == "cuda" else 4 * GIB
         kv_bytes = int(args.kv_cache_gib * GIB if args.kv_cache_gib else free)
         ends = end_tokens(self.model, tokenizer)

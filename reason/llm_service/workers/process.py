@@ -6,22 +6,21 @@ import argparse
 import contextlib
 import gc
 import logging
-import re
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from reason.common.errors import UserError
+from reason.engine.loading import check_model_path
+from reason.engine.memory import keep_freed_memory
 from reason.inference.concurrency import collect_rarely
 from reason.llm_service.workers.application import application
 from reason.llm_service.workers.base_worker import Worker
-from reason.llm_service.workers.freed_memory import keep_freed_memory
 from reason.model_cards import card as cards
 from reason.model_cards.card import Card
 
@@ -54,6 +53,22 @@ def weights_argument(parser: argparse.ArgumentParser) -> None:
                         "served; keep it off where others reach the port")  # fmt: skip
 
 
+def cache_argument(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add --cache-mb; `what`: which memory it is, and what for."""
+    parser.add_argument(
+        "--cache-mb", type=megabytes,
+        help=f"memory for {what}; 0: none is kept; default 1024, on a GPU a quarter of what the model leaves free, "
+        "at most 8192",
+    )  # fmt: skip
+
+
+def megabytes(text: str) -> int:
+    """A number of megabytes, 0 or more, from the command line."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of megabytes, 0 or more, not {text!r}")
+    return int(text)
+
+
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket, made before the model loads so that a taken port is known at once. Raises UserError."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -65,27 +80,6 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise UserError(f"port {port} of {host} cannot be used ({error.strerror}): choose another --port") from None
     return listener
-
-
-def check_model_path(path: str) -> None:
-    """Raises UserError unless `path` is a folder with a model or looks like the id of a hub."""
-    if Path(path).is_dir():
-        if not any((Path(path) / name).is_file() for name in ("config.json", "adapter_config.json")):
-            raise UserError(f"no model in {path}: it has no config.json and no adapter_config.json")
-    elif not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", path):
-        raise UserError(f"no model at {path}: name its folder with --model-path")
-
-
-@contextlib.contextmanager
-def loading(path: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one line that names the model: UserError."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip() or "no reason given").splitlines()[0]
-        raise UserError(f"the model {path} cannot be loaded: {type(error).__name__}: {reason}") from error
 
 
 class Server(uvicorn.Server):

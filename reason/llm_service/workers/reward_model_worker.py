@@ -16,17 +16,17 @@ if __package__ in (None, ""):  # run as a file
 
 import torch
 import transformers
-from fastchat.constants import ErrorCode
 
 from prm.scoring.batcher import Batcher
 from prm.scoring.layout import Layout, LayoutError
 from prm.scoring.scorer import ScoreError, Scorer
 from reason.common.errors import UserError
-from reason.llm_service.workers.base_worker import Params, Worker, WorkerError, with_template
-from reason.llm_service.workers.cache_memory import cache_argument, cache_bytes
-from reason.llm_service.workers.packed_linear import pack_linears
-from reason.llm_service.workers.process import common_arguments, main
-from reason.model_cards.card import Card
+from reason.engine.memory import cache_bytes
+from reason.engine.packed_linear import pack_linears
+from reason.engine.request import EngineError
+from reason.llm_service.workers.base_worker import Params, Worker
+from reason.llm_service.workers.process import cache_argument, common_arguments, main
+from reason.model_cards.card import Card, with_template
 
 
 class RewardModelWorker(Worker):
@@ -50,7 +50,7 @@ class RewardModelWorker(Worker):
         try:
             scores: Any = result.all_scores()
         except ScoreError as error:
-            raise WorkerError(str(error), "ScoreError", ErrorCode.INTERNAL_ERROR) from None
+            raise EngineError("ScoreError", str(error)) from None
         echo = {}
         if "inputs" not in params:
             echo["input"] = params["input_str"]
@@ -65,7 +65,7 @@ class RewardModelWorker(Worker):
         return {"value": scores, **echo, "usage": usage}
 
     def lay_out(self, params: Params) -> list[Layout]:
-        """The request's inputs as tokens. Raises WorkerError that names the input."""
+        """The request's inputs as tokens. Raises EngineError that names the input."""
         layouts = []
         for index, item in enumerate(read_inputs(params)):
             try:
@@ -74,7 +74,7 @@ class RewardModelWorker(Worker):
                 else:
                     layouts.append(self.scorer.layouter.lay_out(*item))
             except LayoutError as error:
-                raise WorkerError(f"input {index}: {error}", "LayoutError") from None
+                raise EngineError("LayoutError", f"input {index}: {error}") from None
         return layouts
 
     def count_tokens(self, text: str) -> int:
@@ -89,29 +89,30 @@ class RewardModelWorker(Worker):
 
 
 def read_inputs(params: Params) -> list[str | tuple[str, list[str]]]:
-    """The texts, or (question, steps) pairs, of a request. Raises WorkerError."""
+    """The texts, or (question, steps) pairs, of a request. Raises EngineError."""
     if "inputs" in params:
         items = params["inputs"]
         if not isinstance(items, list):
-            raise WorkerError("`inputs` must be a list of {question, steps}")
+            raise EngineError("BadRequest", "`inputs` must be a list of {question, steps}")
         return [read_pair(index, item) for index, item in enumerate(items)]
     texts = params.get("input_str")
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise WorkerError("the request needs `inputs`, a list of {question, steps}, or `input_str`, a text or a list")
+        message = "the request needs `inputs`, a list of {question, steps}, or `input_str`, a text or a list"
+        raise EngineError("BadRequest", message)
     return texts
 
 
 def read_pair(index: int, item: Any) -> tuple[str, list[str]]:
-    """One {question, steps} of a request. Raises WorkerError."""
+    """One {question, steps} of a request. Raises EngineError."""
     question, steps = (item.get("question"), item.get("steps")) if isinstance(item, dict) else (None, None)
     if not isinstance(question, str) or not isinstance(steps, list) or not all(isinstance(s, str) for s in steps):
-        raise WorkerError(f"input {index} must hold `question`, a text, and `steps`, a list of texts")
+        raise EngineError("BadRequest", f"input {index} must hold `question`, a text, and `steps`, a list of texts")
     return question, steps
 
 
 def load(args: argparse.Namespace, card: Card) -> RewardModelWorker:
-    """Load the model by its card. Raises UserError, UserError."""
+    """Load the model by its card. Raises UserError."""
     try:
         scorer = Scorer.load(
             args.model_path, card, args.device, args.batch_tokens, args.base_model, args.trust_remote_code,
@@ -120,7 +121,7 @@ def load(args: argparse.Namespace, card: Card) -> RewardModelWorker:
         for model in (scorer.model, scorer.reference):
             if model is not None:
                 pack_linears(model.base_model)  # heads read the weights of their own layers
-        if memory := cache_bytes(args):
+        if memory := cache_bytes(args.device, args.cache_mb):
             scorer.keep_prefixes(memory)
     except UserError:
         raise

@@ -14,11 +14,13 @@ from typing import Any
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
-from reason.llm_service.workers.base_worker import Params, Worker, with_template
-from reason.llm_service.workers.generation import encode_prompt, only_one, read_request, reply, stream_chunk
-from reason.llm_service.workers.process import common_arguments, loading, main, weights_argument
-from reason.llm_service.workers.vllm_engine import AsyncEngineArgs, VLLMEngine, with_defaults
-from reason.model_cards.card import Card
+from reason.engine.loading import loading
+from reason.engine.request import encode_prompt
+from reason.engine.vllm_engine import AsyncEngineArgs, VLLMEngine, with_defaults
+from reason.llm_service.workers.base_worker import Params, Worker
+from reason.llm_service.workers.process import common_arguments, main, weights_argument
+from reason.llm_service.workers.wire import only_one, read_request, reply, stream_chunk
+from reason.model_cards.card import Card, with_template
 
 
 def engine_args(args: argparse.Namespace) -> AsyncEngineArgs:

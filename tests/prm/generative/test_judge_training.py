@@ -20,19 +20,18 @@ from prm.generative import finetune, make_data, rows, sft
 from prm.generative.rows import Row
 from prm.training.plan import collate
 from reason.common.errors import UserError
+from reason.engine.slots import ATTENTION
+from reason.engine.transformers_engine import Engine
 from reason.inference.base import ModelError, Sample, Sampling
 from reason.inference.judge import JudgeRM, judge_prompt, sigmoid
 from reason.inference.ledger import Ledger
-from reason.llm_service.workers.base_worker import with_template
-from reason.llm_service.workers.generation import read_request, reply
-from reason.llm_service.workers.slots import ATTENTION
-from reason.llm_service.workers.transformers_engine import Engine
+from reason.llm_service.workers.wire import read_request, reply
 from reason.model_cards import card as cards
-from reason.model_cards.card import PRMCard
+from reason.model_cards.card import PRMCard, with_template
 from tests.cli import call, folder_of, records_of
 from tests.fakes import LM_CARD, FakeWorker, fastchat_controller, free_port
+from tests.reason.engine.tiny import save_policy
 from tests.reason.llm_service.test_services import ask, start_worker, until
-from tests.reason.llm_service.tiny import save_policy
 
 CARD = cards.find("openr-tiny-judge", "prm")
 assert isinstance(CARD, PRMCard)

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from prm.scoring.batcher import Batcher
-from prm.scoring.plan import nearest
 from prm.scoring.scorer import Scored, ScoreError
+from reason.engine.plan import nearest
 from tests.prm.tiny import some_inputs
 
 

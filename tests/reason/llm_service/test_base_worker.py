@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from reason.common.errors import UserError
+from reason.engine.request import EngineError
 from reason.llm_service.workers import base_worker, process
 from reason.llm_service.workers.application import application
-from reason.llm_service.workers.base_worker import Worker, WorkerError, with_template
-from reason.model_cards.card import LMCard, PRMCard
+from reason.llm_service.workers.base_worker import Worker
+from reason.model_cards.card import LMCard
 
 SLOTS = 2
 
@@ -29,14 +29,15 @@ class Echo(Worker):
 
     async def generate(self, params: dict[str, Any]) -> dict[str, Any]:
         if "raise" in params:
-            raise {"value": ValueError, "memory": MemoryError, "typed": WorkerError}[params["raise"]]("as asked")
+            typed = EngineError("BadRequest", "as asked")
+            raise {"value": ValueError("as asked"), "memory": MemoryError("as asked"), "typed": typed}[params["raise"]]
         await asyncio.sleep(params.get("sleep", 0))
         return {"text": [params.get("prompt", "")], "score": float(params.get("score", 0))}
 
     async def stream(self, params: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         for end in range(1, 4):
             yield {"text": params["prompt"][:end]}
-        raise WorkerError("as asked")
+        raise EngineError("BadRequest", "as asked")
 
     def count_tokens(self, text: str) -> int:
         return len(text)
@@ -138,20 +139,6 @@ async def test_the_other_routes(client) -> None:
     assert (details["context_length"], details["engine"]) == (9, "echo")
     wrong = (await client.post("/worker_value_inference", json={"input_str": "x"})).json()
     assert wrong["error"]["type"] == "WrongWorker"
-
-
-def test_the_tokenizers_template_fills_only_a_card_that_needs_it() -> None:
-    class Tokenizer:
-        chat_template = "{{ messages }}"
-
-    prm = PRMCard("p", head="token_logits", step_tag="x")
-    assert with_template(LMCard("c"), Tokenizer()).chat_template == "{{ messages }}"
-    assert with_template(LMCard("c", prompt="{question}"), Tokenizer()).chat_template == ""
-    assert with_template(LMCard("c", chat_template="own"), Tokenizer()).chat_template == "own"
-    assert with_template(prm, Tokenizer()).chat_template == ""
-    Tokenizer.chat_template = None
-    with pytest.raises(UserError, match="chat template"):
-        with_template(LMCard("c"), Tokenizer())
 
 
 @pytest.mark.parametrize("wrong", ["path", "empty", "card", "port"])

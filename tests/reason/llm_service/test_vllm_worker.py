@@ -19,7 +19,7 @@ import psutil
 import pytest
 import torch
 
-from reason.llm_service.workers.generation import decode_continuation
+from reason.engine.request import decode_continuation
 from tests.fakes import ROOT, free_port, post
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(900)]
@@ -94,7 +94,7 @@ async def test_samples_depend_on_their_seed_alone(worker) -> None:
 
 async def test_both_engines_agree_where_no_chance_is_involved(worker, engine, tokenizer) -> None:
     """Greedy tokens and their log-probability; stop texts; counts."""
-    from reason.llm_service.workers.generation import read_request
+    from reason.llm_service.workers.wire import read_request
 
     address, _ = worker
     params = {"prompt": "3 * 4 - 1\n", "temperature": 0, "max_new_tokens": 24}
@@ -108,7 +108,7 @@ async def test_both_engines_agree_where_no_chance_is_involved(worker, engine, to
 
 async def test_both_engines_tell_the_same_logprobs_of_tokens(worker, engine, tokenizer) -> None:
     """In a batch with requests that ask for none, or for others."""
-    from reason.llm_service.workers.generation import read_request
+    from reason.llm_service.workers.wire import read_request
 
     address, _ = worker
     wanted = [["Yes", "No"], ["7"], []]

@@ -7,7 +7,7 @@ import pytest
 
 from reason.common.errors import UserError
 from reason.model_cards import card as cards
-from reason.model_cards.card import LMCard, PRMCard
+from reason.model_cards.card import LMCard, PRMCard, with_template
 
 FILES = sorted(cards.FOLDER.glob("*.yaml"))
 AGGREGATIONS = ("last", "min", "prod", "mean")
@@ -130,3 +130,17 @@ def test_card_of_the_other_kind_is_refused(tmp_path):
 def test_cards_are_values():
     card = cards.find("openr-tiny-prm", "prm")
     assert dataclasses.replace(card) == card
+
+
+def test_the_tokenizers_template_fills_only_a_card_that_needs_it() -> None:
+    class Tokenizer:
+        chat_template = "{{ messages }}"
+
+    prm = PRMCard("p", head="token_logits", step_tag="x")
+    assert with_template(LMCard("c"), Tokenizer()).chat_template == "{{ messages }}"
+    assert with_template(LMCard("c", prompt="{question}"), Tokenizer()).chat_template == ""
+    assert with_template(LMCard("c", chat_template="own"), Tokenizer()).chat_template == "own"
+    assert with_template(prm, Tokenizer()).chat_template == ""
+    Tokenizer.chat_template = None
+    with pytest.raises(UserError, match="chat template"):
+        with_template(LMCard("c"), Tokenizer())

@@ -16,11 +16,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from prm.training.linear import convolve_linears
 from reason.common.errors import UserError
+from reason.engine.loading import context_length, end_tokens
 from reason.inference.base import Sampling
-from reason.llm_service.workers.base_worker import with_template
-from reason.llm_service.workers.model_worker import context_length, end_tokens
 from reason.model_cards import card as cards
-from reason.model_cards.card import LMCard
+from reason.model_cards.card import LMCard, with_template
 from train.mat.buffers.batches import Pass
 from train.mat.models.logprobs import chosen_logprobs
 from train.mat.sharding import like, whole

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prm.scoring.plan import batches
+from reason.engine.plan import batches
 from train.mat.buffers.rollout import Rollout
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.base_env import split_steps
-from reason.llm_service.workers.generation import decode_continuation
+from reason.engine.request import decode_continuation
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from prm.training.examples import Example
 from prm.training.plan import Plan
 from prm.training.trainer import PrmTrainer, Task
 from reason.common.errors import UserError
+from reason.engine.loading import context_length
+from reason.engine.request import encode_prompt
 from reason.inference.prompting import render
-from reason.llm_service.workers.generation import encode_prompt
-from reason.llm_service.workers.model_worker import context_length
 from train.mat.agents.policy import Policy
 from train.mat.buffers.batches import Pass
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from reason.engine.sampling import lowest_kept
 from reason.inference.base import Sampling
-from reason.llm_service.workers.sampling import lowest_kept
 
 KEPT_LOGITS = 1 << 25  # numbers; up to so many are kept for the backward pass, beyond they are computed twice
 CHUNK_LOGITS = 1 << 25  # numbers in memory at once, 128 MiB of fp32

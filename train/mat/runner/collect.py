@@ -11,10 +11,10 @@ from envs.base_env import Grader, Problem, Task
 from envs.mdp import Draws, ReasoningEnv, Transition
 from reason.common.errors import UserError
 from reason.common.seeds import draw_seed
+from reason.engine.loading import context_length
+from reason.engine.request import Generated, encode_prompt
 from reason.inference.base import RewardModel, Sampling
 from reason.inference.prompting import render
-from reason.llm_service.workers.generation import Generated, encode_prompt
-from reason.llm_service.workers.model_worker import context_length
 from train.mat.agents.policy import Policy
 from train.mat.buffers.rollout import Rollout
 from train.mat.buffers.steps import cut_steps

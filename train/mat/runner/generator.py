@@ -10,11 +10,10 @@ from typing import Protocol
 
 import torch
 
+from reason.engine.request import EngineError, Generated, GenerateRequest
+from reason.engine.slots import ATTENTION
+from reason.engine.transformers_engine import Engine
 from reason.inference.base import ModelError, Sampling
-from reason.llm_service.workers.base_worker import WorkerError
-from reason.llm_service.workers.generation import Generated, GenerateRequest
-from reason.llm_service.workers.slots import ATTENTION
-from reason.llm_service.workers.transformers_engine import Engine
 from reason.model_cards.card import LMCard
 from train.mat.agents.policy import Policy
 
@@ -70,7 +69,7 @@ class Generator:
             raise RuntimeError("push the policy's weights first")
         try:
             return await self.engine.generate(request(self.policy.card, prompt_ids, seeds, sampling))
-        except WorkerError as error:
+        except EngineError as error:
             raise ModelError(f"sampling failed: {error}") from None
 
     def close(self) -> None:

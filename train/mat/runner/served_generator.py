@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from reason.common.errors import RunError
+from reason.engine.request import Generated
 from reason.inference.base import ModelError, Sampling
 from reason.inference.fastchat import FastChatLM
-from reason.llm_service.workers.generation import Generated
 from train.mat.agents.policy import Policy
 
 SECONDS = 1800.0  # that a worker may take to load weights, the end of what it has under way included

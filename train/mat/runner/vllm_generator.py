@@ -16,16 +16,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from reason.common.errors import RunError, UserError
+from reason.engine.loading import context_length, loading
+from reason.engine.request import EngineError, Generated
 from reason.inference.base import ModelError, Sampling
-from reason.llm_service.workers.base_worker import WorkerError
-from reason.llm_service.workers.generation import Generated
-from reason.llm_service.workers.model_worker import context_length
-from reason.llm_service.workers.process import loading
 from train.mat.agents.policy import Policy
 from train.mat.runner.generator import request
 
 if TYPE_CHECKING:
-    from reason.llm_service.workers.vllm_engine import VLLMEngine
+    from reason.engine.vllm_engine import VLLMEngine
 
 OF_TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"}
 
@@ -63,7 +61,7 @@ class VLLMGenerator:
         assert self.engine is not None
         try:
             self._wait(self.engine.take(self.policy.plain_weights(), self.dtype))
-        except WorkerError as error:
+        except EngineError as error:
             raise RunError(str(error)) from None
 
     async def generate(self, prompt_ids: list[int], seeds: Sequence[int], sampling: Sampling) -> list[Generated]:
@@ -73,7 +71,7 @@ class VLLMGenerator:
         work = self.engine.generate(request(self.policy.card, prompt_ids, seeds, sampling))
         try:
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
-        except WorkerError as error:
+        except EngineError as error:
             raise ModelError(f"sampling failed: {error}") from None
 
     def close(self) -> None:
@@ -84,7 +82,7 @@ class VLLMGenerator:
         self.loop.call_soon_threadsafe(self.loop.stop)
 
     async def _start(self) -> VLLMEngine:
-        from reason.llm_service.workers.vllm_engine import AsyncEngineArgs, VLLMEngine, with_defaults
+        from reason.engine.vllm_engine import AsyncEngineArgs, VLLMEngine, with_defaults
 
         arguments = AsyncEngineArgs(
             model=self.path,

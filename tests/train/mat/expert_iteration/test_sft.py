@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prm.benchmarks.cases import Skips
 from prm.training.plan import collate
+from reason.engine.request import encode_prompt
 from reason.inference.base import Sampling
-from reason.llm_service.workers.generation import encode_prompt
 from reason.model_cards import card as cards
 from tests.train.mat.families import save_family
 from train.mat.agents.policy import Policy, load

@@ -16,13 +16,13 @@ from safetensors.torch import load_file
 
 from envs.base_env import Problem
 from reason.common.errors import RunError, UserError
+from reason.engine.request import Generated
 from reason.inference.base import Sampling
 from reason.inference.fastchat import Services
-from reason.llm_service.workers.generation import Generated
 from tests.fakes import ROOT, fastchat_controller, free_port
+from tests.reason.engine.tiny import save_policy
 from tests.reason.llm_service.test_services import ENVIRONMENT, ask
 from tests.reason.llm_service.test_vllm_worker import runs_here
-from tests.reason.llm_service.tiny import save_policy
 from tests.train.mat.agents.test_policy import LORA, moved
 from tests.train.mat.families import save_family
 from tests.train.mat.runner.test_run import arguments, rows, run_folder

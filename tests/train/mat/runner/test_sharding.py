@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from reason.inference.base import Sampling
-from tests.reason.llm_service.tiny import save_policy
+from tests.reason.engine.tiny import save_policy
 from tests.train.mat.runner.test_processes import two
 from tests.train.mat.runner.test_run import arguments, rows, run_folder
 from tests.train.mat.toys import TablePolicy, trainer

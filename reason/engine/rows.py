@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reason.llm_service.workers.slots import CHUNK, Block, Slots, round_up
+from reason.engine.slots import CHUNK, Block, Slots, round_up
 
 WASTE = 1.1  # see `_sort`; a sort moves most rows, which costs about what some passes read
 

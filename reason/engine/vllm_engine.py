@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from fastchat.constants import ErrorCode
 
-from reason.llm_service.workers import vllm_weights
-from reason.llm_service.workers.base_worker import WorkerError
-from reason.llm_service.workers.generation import Generated, GenerateRequest, decode_continuation, finished
+from reason.engine import vllm_weights
+from reason.engine.request import EngineError, Generated, GenerateRequest, decode_continuation, finished
 
 if TYPE_CHECKING:
     from vllm import RequestOutput
@@ -103,11 +101,11 @@ class VLLMEngine:
                 yield Generated(decode_continuation(self.tokenizer, request.prompt_ids, ids), ids, 0.0, "")
 
     async def take_folder(self, folder: Path) -> None:
-        """Load the safetensors files of a folder in place, once no sample is under way. Raises WorkerError."""
+        """Load the safetensors files of a folder in place, once no sample is under way. Raises EngineError."""
         await self._change("take_from_folder", folder=str(folder))
 
     async def take(self, weights: Iterable[tuple[str, torch.Tensor]], dtype: torch.dtype) -> None:
-        """Load (name, weight of this dtype) in place, once no sample is under way. Raises WorkerError.
+        """Load (name, weight of this dtype) in place, once no sample is under way. Raises EngineError.
 
         They go through memory that no file system holds, so it needs no space in /dev/shm either.
         """
@@ -127,7 +125,7 @@ class VLLMEngine:
             await self.llm.collective_rpc(method, kwargs=arguments)
         except Exception as error:  # of any kind: vLLM loads each family of models by code of its own
             message = f"vLLM did not take the weights: {' '.join(str(error).split())[:300]}"
-            raise WorkerError(message, "BadWeights", ErrorCode.INTERNAL_ERROR) from error
+            raise EngineError("BadWeights", message) from error
         finally:
             await self.llm.resume_generation()
 
@@ -158,14 +156,14 @@ class VLLMEngine:
             async for output in self.llm.generate(prompt, sampling, str(next(self.numbers))):
                 yield output
         except VLLMServerError as error:
-            raise WorkerError(f"vLLM failed: {error}", "InternalError", ErrorCode.INTERNAL_ERROR, True) from error
+            raise EngineError("InternalError", f"vLLM failed: {error}", True) from error
 
     def _generated(self, request: GenerateRequest, output: RequestOutput) -> Generated:
-        """The finished sample of vLLM's output. Raises WorkerError."""
+        """The finished sample of vLLM's output. Raises EngineError."""
         sample = output.outputs[0]
         if sample.finish_reason not in ("stop", "length"):
             message = f"vLLM ended a sample with {sample.finish_reason!r}"
-            raise WorkerError(message, "InternalError", ErrorCode.INTERNAL_ERROR, True)
+            raise EngineError("InternalError", message, True)
         by_token = sample.finish_reason == "stop" and not isinstance(sample.stop_reason, str)
         ids, logprob = list(sample.token_ids), sample.cumulative_logprob
         made = finished(self.tokenizer, request, ids, logprob, sample.finish_reason, by_token)

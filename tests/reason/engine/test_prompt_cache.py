@@ -10,10 +10,11 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from reason.llm_service.workers.generation import Generated, GenerateRequest, read_request, reply
-from reason.llm_service.workers.prompt_cache import PromptCache
-from reason.llm_service.workers.slots import Slots
-from reason.llm_service.workers.transformers_engine import Engine
+from reason.engine.prompt_cache import PromptCache
+from reason.engine.request import Generated, GenerateRequest
+from reason.engine.slots import Slots
+from reason.engine.transformers_engine import Engine
+from reason.llm_service.workers.wire import read_request, reply
 
 MB = 1 << 20
 TOKEN = 1024  # bytes of a token of the tiny policy

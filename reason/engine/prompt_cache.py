@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
-from prm.scoring.trie import Trie
-from reason.llm_service.workers.slots import Slots
+from reason.engine.slots import Slots
+from reason.engine.trie import Trie
 
 
 class PromptCache:

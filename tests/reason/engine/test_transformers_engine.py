@@ -12,10 +12,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from reason.llm_service.workers.base_worker import WorkerError
-from reason.llm_service.workers.generation import GenerateRequest, decode_continuation, read_request
-from reason.llm_service.workers.sampling import draw, lowest_kept, uniforms
-from reason.llm_service.workers.transformers_engine import Engine
+from reason.engine.request import EngineError, GenerateRequest, decode_continuation
+from reason.engine.sampling import draw, lowest_kept, uniforms
+from reason.engine.transformers_engine import Engine
+from reason.llm_service.workers.wire import read_request
 
 PROMPTS = [f"{i} + {i * i} * {7 * i}" + " - 3" * (i % 5) + "\n" for i in range(1, 33)]
 SAMPLING = [{"temperature": 0}, {"temperature": 0.7, "top_p": 0.9}, {"top_k": 20}, {}]
@@ -197,7 +197,7 @@ async def test_a_model_that_computes_nan_is_an_error_and_nothing_more(engine: En
     with torch.no_grad():
         saved = weight[token].clone()
         weight[token] = torch.nan
-    with pytest.raises(WorkerError, match="not finite"):
+    with pytest.raises(EngineError, match="not finite"):
         await engine.generate(request)
     with torch.no_grad():
         weight[token] = saved

@@ -19,19 +19,24 @@ from itertools import groupby
 
 import numpy as np
 import torch
-from fastchat.constants import ErrorCode
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
-from reason.llm_service.workers.base_worker import WorkerError
-from reason.llm_service.workers.generation import Generated, GenerateRequest, cut_at_stop, decode_continuation, finished
-from reason.llm_service.workers.jobs import Job, Started
-from reason.llm_service.workers.packed_linear import pack_linears
-from reason.llm_service.workers.prompt_cache import PromptCache
-from reason.llm_service.workers.rows import Rows
-from reason.llm_service.workers.sampling import draw, uniforms
-from reason.llm_service.workers.slots import CHUNK, Block, Slots, round_up
-from reason.llm_service.workers.stop_tables import END, MAYBE, StopTables
+from reason.engine.jobs import Job, Started
+from reason.engine.packed_linear import pack_linears
+from reason.engine.prompt_cache import PromptCache
+from reason.engine.request import (
+    EngineError,
+    Generated,
+    GenerateRequest,
+    cut_at_stop,
+    decode_continuation,
+    finished,
+)
+from reason.engine.rows import Rows
+from reason.engine.sampling import draw, uniforms
+from reason.engine.slots import CHUNK, Block, Slots, round_up
+from reason.engine.stop_tables import END, MAYBE, StopTables
 
 PREFILL_TOKENS = 1024  # of one prefill pass; a longer prompt has one of its own
 ROWS_PER_THREAD = 4  # on a CPU, fewer rows of a product take another kernel, whose sums differ in the last bit
@@ -90,7 +95,7 @@ class Engine:
         self.thread.start()
 
     async def generate(self, request: GenerateRequest) -> list[Generated]:
-        """One sample for each seed. Raises WorkerError; when cancelled, its samples end."""
+        """One sample for each seed. Raises EngineError; when cancelled, its samples end."""
         job = self._submit(request, None)
         try:
             results = await job.future
@@ -156,7 +161,7 @@ class Engine:
                 self.inbox.clear()
             try:
                 if self.closing:
-                    raise WorkerError("the worker is ending", "Ending", ErrorCode.INTERNAL_ERROR, True)
+                    raise EngineError("Ending", "the worker is ending", True)
                 self._sweep()
                 self._admit()
                 if self.active:
@@ -350,7 +355,7 @@ class Engine:
             ids, stopped = self.output[sample, : self.count[sample]].tolist(), meaning[sample] == END
             if broken[sample]:
                 message = "the model computed a number that is not finite (NaN or infinity)"
-                job.settle(WorkerError(message, "NonFinite", ErrorCode.INTERNAL_ERROR))
+                job.settle(EngineError("NonFinite", message))
                 self.slots.keys[:, row] = self.slots.values[:, row] = 0  # a NaN would survive under the mask
                 self.swept = True
             elif meaning[sample] == MAYBE:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from reason.llm_service.workers.generation import GenerateRequest
+from reason.engine.request import GenerateRequest
 
 END, MAYBE = 1, 2  # what a sampled token may mean: the sample ends; a stop text may be complete
 MAX_TABLES = 64

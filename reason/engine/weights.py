@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fastchat.constants import ErrorCode
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from reason.llm_service.workers.base_worker import WorkerError
-from reason.llm_service.workers.packed_linear import PackedLinear
+from reason.engine.packed_linear import PackedLinear
+from reason.engine.request import EngineError
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Name -> weight of all files in a folder. Raises WorkerError."""
+    """Name -> weight of all files in a folder. Raises EngineError."""
     try:
         return {name: weight for file in folder.glob("*.safetensors") for name, weight in load_file(file).items()}
     except (OSError, SafetensorError) as error:
@@ -25,7 +24,7 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
-    """Copy the weights into the model, whose linear layers may be packed. Raises WorkerError and has changed nothing
+    """Copy the weights into the model, whose linear layers may be packed. Raises EngineError and has changed nothing
     where they are not all of its weights; one that is tied to the embedding may be left out.
     """
     packed = {f"{name}.weight": one for name, one in model.named_modules() if isinstance(one, PackedLinear)}
@@ -51,5 +50,5 @@ def _name_of(model: Any, module: torch.nn.Module) -> str:
     return next(f"{name}.weight" for name, one in model.named_modules() if one is module)
 
 
-def _refused(message: str) -> WorkerError:
-    return WorkerError(message, "BadWeights", ErrorCode.VALIDATION_TYPE_ERROR)
+def _refused(message: str) -> EngineError:
+    return EngineError("BadWeights", message)

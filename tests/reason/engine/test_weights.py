@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
-from reason.llm_service.workers.base_worker import WorkerError
-from reason.llm_service.workers.generation import read_request
-from reason.llm_service.workers.slots import ATTENTION
-from reason.llm_service.workers.transformers_engine import Engine
-from reason.llm_service.workers.weights import load_weights, read_weights
+from reason.engine.request import EngineError
+from reason.engine.slots import ATTENTION
+from reason.engine.transformers_engine import Engine
+from reason.engine.weights import load_weights, read_weights
+from reason.llm_service.workers.wire import read_request
 
 
 def model_of(folder: Path, dtype: torch.dtype = torch.float32):
@@ -70,7 +70,7 @@ async def test_weights_that_do_not_fit_change_nothing(policy: Path, other: Path,
     try:
         before = await engine.generate(request)
         for given in bad:
-            with pytest.raises(WorkerError, match="of another model: 1 differ in name or shape, such as"):
+            with pytest.raises(EngineError, match="of another model: 1 differ in name or shape, such as"):
                 await engine.change(lambda given=given: load_weights(engine.model, given))
         assert await engine.generate(request) == before
     finally:

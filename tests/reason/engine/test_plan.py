@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prm.scoring.plan import batches, nearest, owners
+from reason.engine.plan import batches, nearest, owners
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), max_size=5).map(tuple), max_size=20)
 

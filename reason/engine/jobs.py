@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from reason.llm_service.workers.generation import GenerateRequest
+from reason.engine.request import GenerateRequest
 
 
 @dataclass(eq=False)

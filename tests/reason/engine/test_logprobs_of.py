@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from reason.llm_service.workers.base_worker import WorkerError
-from reason.llm_service.workers.generation import GenerateRequest, only_one, read_request, reply
-from reason.llm_service.workers.transformers_engine import Engine
+from reason.engine.request import EngineError, GenerateRequest
+from reason.engine.transformers_engine import Engine
+from reason.llm_service.workers.wire import only_one, read_request, reply
 
 PROMPTS = [f"{i} + {i * i}\n{i} + {i * i} = {i + i * i}\n<|check|>" for i in range(1, 17)]
 VERDICTS = ["Yes", "No"]
@@ -62,10 +62,10 @@ async def test_each_sample_tells_those_of_its_first_token(engine: Engine) -> Non
     ],
 )
 def test_bad_requests_are_named(engine: Engine, params: dict[str, Any]) -> None:
-    with pytest.raises(WorkerError, match="logprobs_of"):
+    with pytest.raises(EngineError, match="logprobs_of"):
         requested(engine, prompt="1\n", **params)
 
 
 def test_a_stream_has_none(engine: Engine) -> None:
-    with pytest.raises(WorkerError, match="logprobs_of"):
+    with pytest.raises(EngineError, match="logprobs_of"):
         only_one(requested(engine, prompt="1\n", logprobs_of=VERDICTS))

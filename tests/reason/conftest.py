@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from reason.llm_service.workers.slots import ATTENTION
-from reason.llm_service.workers.transformers_engine import Engine
-from tests.reason.llm_service.tiny import save_policy
+from reason.engine.slots import ATTENTION
+from reason.engine.transformers_engine import Engine
+from tests.reason.engine.tiny import save_policy
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from reason.llm_service.workers import sampling
-from reason.llm_service.workers.sampling import draw, lowest_kept
+from reason.engine import sampling
+from reason.engine.sampling import draw, lowest_kept
 
 
 def settings(rows, temperature=1.0, top_p=1.0, top_k=-1):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from reason.llm_service.workers.generation import GenerateRequest, read_request
-from reason.llm_service.workers.stop_tables import END, MAX_TABLES, MAYBE, StopTables
+from reason.engine.request import GenerateRequest
+from reason.engine.stop_tables import END, MAX_TABLES, MAYBE, StopTables
+from reason.llm_service.workers.wire import read_request
 from tests.fakes import ROOT
 
 VOCABULARY, CLOSING = 2048, 7  # more than the tokenizer has; its own end token

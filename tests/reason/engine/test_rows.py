@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from transformers import AutoConfig
 
-from reason.llm_service.workers.rows import Rows
-from reason.llm_service.workers.slots import CHUNK, Slots
+from reason.engine.rows import Rows
+from reason.engine.slots import CHUNK, Slots
 
 
 def test_keys_and_values_follow_the_samples(policy) -> None:

@@ -10,7 +10,7 @@ from tests.fakes import ROOT
 
 FAULTS = """
 import resource, sys, torch
-from reason.llm_service.workers.freed_memory import keep_freed_memory
+from reason.engine.memory import keep_freed_memory
 print(keep_freed_memory() if sys.argv[1] == "kept" else None)
 blocks = [torch.ones(1 << 18) for _ in range(20)]  # a megabyte each; the first pass
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
