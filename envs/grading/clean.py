@@ -70,13 +70,10 @@ _SMALL_SPACES = re.compile(
 _TEXT_STYLE_OLD = re.compile(r"\{\s*\\(?:rm|bf|it|tt|sf)\s+([^{}]*)\}")
 
 _THOUSANDS = [
-    re.compile(r"(?<![\d.])(\d{1,3})((?:\{,\}\s*\d{3})+)(?!\d)"),
-    re.compile(r"(?<![\d.])(\d{1,3})((?:,\s*\\!\s*\d{3})+)(?!\d)"),
-    re.compile(r"(?<![\d.])(\d{1,3})((?:\\!\s*,\s*\d{3})+)(?!\d)"),
-    re.compile(r"(?<![\d.])(\d{1,3})((?:\\[,;:!> ]\s*\d{3})+)(?!\d)"),
-    re.compile(r"(?<![\d.])(\d{1,3})((?:~\s*\d{3})+)(?!\d)"),
+    re.compile(r"(?<![\d.])([1-9]\d{0,2})((?:" + separator + r"\s*\d{3})+)(?!\d)")
+    for separator in (r"\{,\}", r",\s*\\!", r"\\!\s*,", r"\\[,;:!> ]", "~")
 ]
-_PLAIN_GROUPS = re.compile(r"-?\d{1,3}(?: \d{3})+(?:\.\d+)?")
+_PLAIN_GROUPS = re.compile(r"-?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d+)\{,\}(\d+)")
 _RULES: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\{:\}"), ":"),

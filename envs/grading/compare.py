@@ -17,8 +17,9 @@ from envs.grading.relations import approximate_part
 from envs.grading.typed import same
 from envs.grading.words import is_marked, letter, letter_and_more, plain
 
-_COMMA_GROUP = re.compile(r"\d,\d{3}(?!\d)")
-_DECIMAL_COMMA = re.compile(r"-?\d+,\d+|-?\d{1,3}(?:\.\d{3})+,\d+")
+_COMMA_GROUP = re.compile(r"\d,[1-9]\d\d(?!\d)")
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+|-?[1-9]\d{0,2}(?:\.\d{3})+,\d+")
+_ONE_GROUP = re.compile(r"-?[1-9]\d{0,2},\d{3}")  # of thousands, by its looks
 _SIGNS = re.compile(r"[-+=<>^/|()\[\]]|\\(?!text|mathrm)[a-zA-Z]+")
 _BETWEEN = re.compile(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])")
 
@@ -103,16 +104,29 @@ def _readings(gold: str, answer: str, policy: Policy) -> Iterator[tuple[Node | s
     if _COMMA_GROUP.search(gold) or _COMMA_GROUP.search(answer):
         yield read(gold, thousands=False), right
         yield left, read(answer, thousands=False)
-    for text, other, swap in ((gold, right, True), (answer, left, False)):
-        if _DECIMAL_COMMA.fullmatch(text) and isinstance(other, Num):
-            number_node = read(text.replace(".", "").replace(",", "."))
-            yield (number_node, other) if swap else (other, number_node)
+    yield from _with_decimal_commas(gold, answer, left, right)
     for node, other, swap in ((left, right, True), (right, left, False)):
         approximate = approximate_part(node)
         if approximate is not None:
             yield (approximate, other) if swap else (other, approximate)
     if mentions(left, "log") or mentions(right, "log"):
         yield _with_base_ten(left), _with_base_ten(right)
+
+
+def _with_decimal_commas(gold: str, answer: str, left: Node, right: Node) -> Iterator[tuple[Node | str, Node | str]]:
+    """`2,5` read as 2.5. Three digits after the only comma are thousands, unless the gold has a decimal comma."""
+    in_gold = _DECIMAL_COMMA.fullmatch(gold) is not None and not _ONE_GROUP.fullmatch(gold)
+    in_answer = _DECIMAL_COMMA.fullmatch(answer) is not None and (in_gold or not _ONE_GROUP.fullmatch(answer))
+    if in_gold and in_answer:
+        yield _decimal_comma(gold), _decimal_comma(answer)
+    elif in_gold and isinstance(right, Num):
+        yield _decimal_comma(gold), right
+    elif in_answer and isinstance(left, Num):
+        yield left, _decimal_comma(answer)
+
+
+def _decimal_comma(text: str) -> Node | str:
+    return read(text.replace(".", "").replace(",", "."))
 
 
 def _with_base_ten(node: Node) -> Node:

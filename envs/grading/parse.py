@@ -302,7 +302,7 @@ def _french(match: re.Match[str]) -> str:
 
 
 def _join_thousands(tokens: list[Token]) -> list[Token]:
-    """`1,234,567` outside brackets is one number; within brackets its commas separate."""
+    """`1,234,567` outside brackets is one number; within brackets it is where a group begins with 0."""
     joined: list[Token] = []
     depth, at = 0, 0
     while at < len(tokens):
@@ -311,9 +311,10 @@ def _join_thousands(tokens: list[Token]) -> list[Token]:
             depth += 1
         elif token.value in (")", "]", "\\}"):
             depth -= 1
-        elif token.kind == "number" and not depth and re.fullmatch(r"[1-9]\d{0,2}", token.value):
+        elif token.kind == "number" and re.fullmatch(r"[1-9]\d{0,2}", token.value):
             digits = token.value
-            while at + 2 < len(tokens) and _is_group(tokens[at + 1], tokens[at + 2]):
+            whole = not depth or (at + 2 < len(tokens) and tokens[at + 2].value.startswith("0"))
+            while whole and at + 2 < len(tokens) and _is_group(tokens[at + 1], tokens[at + 2]):
                 digits += tokens[at + 2].value
                 at += 2
                 if "." in digits:

@@ -9,6 +9,7 @@ from envs.grading.nodes import Based, Call, Colon, Node, Num, Quantity, mentions
 from envs.grading.policy import Policy
 from envs.grading.units import dimension
 
+_MULTIPLIERS = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SIGNS = {"percent", "degree"}
 _IGNORED = {"am", "pm"}
 
@@ -17,9 +18,10 @@ def hoist(node: Node) -> Node:
     """Units to the outside: -(3 cm) is (-3) cm, 1 + 2 cm is 3 cm; percent and degrees stay where sums mix them."""
     if isinstance(node, Quantity):
         inner = hoist(node.value)
+        factor, unit = scale(node.unit)
         if isinstance(inner, Quantity):
-            return Quantity(inner.value, f"{inner.unit} {node.unit}".strip())
-        return Quantity(inner, kind(node.unit))
+            return Quantity(_times(factor, inner.value), f"{inner.unit} {unit}".strip())
+        return Quantity(_times(factor, inner), kind(unit)) if unit or factor == 1 else _times(factor, inner)
     if not isinstance(node, Call) or node.name not in ("neg", "+", "*", "/", "pm"):
         return node
     args = [hoist(arg) for arg in node.args]
@@ -38,6 +40,13 @@ def hoist(node: Node) -> Node:
     if len(units) == 1 and units[0] not in _SIGNS and (node.name == "*" or isinstance(args[0], Quantity)):
         return Quantity(Call(node.name, tuple(a.value if isinstance(a, Quantity) else a for a in args)), units[0])
     return node
+
+
+def scale(unit: str) -> tuple[Fraction, str]:
+    """(10^6, `dollars`) of `million dollars`."""
+    word, _, rest = unit.strip().partition(" ")
+    factor = _MULTIPLIERS.get(word.lower().strip(",."))
+    return (Fraction(1), unit) if factor is None else (Fraction(factor), rest.strip().removeprefix("of "))
 
 
 def kind(unit: str) -> str:

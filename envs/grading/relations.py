@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import mpmath
 
-from envs.grading.algebra import Undecided, difference, proportional
-from envs.grading.nodes import Call, Colon, Group, Listing, Node, Quantity, Relation, Sym, Words, computes, symbols
+from envs.grading.algebra import Undecided, difference, equal_expressions, proportional
+from envs.grading.guard import TooCostly
+from envs.grading.nodes import (
+    Call,
+    Colon,
+    Group,
+    Listing,
+    Node,
+    Num,
+    Quantity,
+    Relation,
+    Sym,
+    Words,
+    children,
+    computes,
+    mentions,
+    symbols,
+)
+from envs.grading.policy import Policy
 from envs.grading.sets import INEQUALITIES
 
+_OF_NAMES = {"abs", "min", "max", "arg", "Re", "Im", "gcd", "lcm", "det"}  # |AB| names a length
+_OF_CALCULUS = ("sum", "prod", "int", "lim", "diff")
+_ROUNDED = Policy(rounding_digits=2)
 _TURN = {">": "<", ">=": "<="}
 
 
@@ -29,7 +49,7 @@ def is_name(node: Node) -> bool:
         return True
     if node.name == "*":
         return all(isinstance(arg, (Sym, Call)) and _is_letters(arg) for arg in node.args)
-    return node.name in ("abs", "min", "max", "arg", "Re", "Im") and all(map(is_name, node.args))
+    return node.name in _OF_NAMES and all(map(is_name, node.args))
 
 
 def _is_letters(node: Node) -> bool:
@@ -58,15 +78,43 @@ def named(node: Node) -> tuple[Node | None, Node]:
         return None, node
     if node.ops == ("in",) or node.ops == ("->",):
         return (node.sides[0], node.sides[1]) if is_name(node.sides[0]) else (None, node)
-    if node.ops == ("===",) and isinstance(node.sides[1], Quantity):
-        return node.sides[0], node.sides[1]
-    if node.ops == ("=",) and not symbols(node.sides[0]) and symbols(node.sides[1]) and is_name(node.sides[1]):
-        return node.sides[1], node.sides[0]  # 5 = x
-    if all(op == "=" for op in node.ops) and all(is_name(side) or not symbols(side) for side in node.sides[:-1]):
-        return node.sides[0], node.sides[-1]
-    if node.ops == ("=",) and computes(node.sides[0]) and not computes(node.sides[1]):
-        return node.sides[0], node.sides[1]  # an operation and its result
+    *heads, last = node.sides
+    first = heads[0]
+    if node.ops == ("===",) and isinstance(last, Quantity):
+        return (first, last) if is_name(first) or not symbols(first) else (None, node)
+    if any(op != "=" for op in node.ops):
+        return None, node
+    if len(heads) == 1 and not symbols(first) and symbols(last) and is_name(last):
+        return last, first  # 5 = x
+    steps = [side for side in heads if not is_name(side)]  # a calculation, such as 3 + 4 in x = 3 + 4 = 7
+    if not any(map(symbols, steps)) and (not steps or not symbols(last)):
+        agrees = is_name(first) or all(_may_equal(step, last) for step in steps)
+        return (first, last) if agrees else (None, node)
+    if len(heads) == 1 and computes(first) and not computes(last) and _is_result(first, last):
+        return first, last
     return None, node
+
+
+def _is_result(operation: Node, result: Node) -> bool:
+    """Whether an equation carries an operation out, such as a sum up to n; n! = 24 asks for n."""
+    if not symbols(operation) or symbols(operation) != symbols(result):
+        return False
+    return any(mentions(operation, name) for name in _OF_CALCULUS) or _may_equal(operation, result)
+
+
+def _may_equal(left: Node, right: Node) -> bool:
+    """False for two numbers, or expressions of the same variables, that differ by more than rounding."""
+    if not (_is_plain(left) and _is_plain(right)):
+        return True
+    try:
+        return symbols(left) == symbols(right) and equal_expressions(left, right, _ROUNDED)
+    except (Undecided, TooCostly):
+        return True
+
+
+def _is_plain(node: Node) -> bool:
+    """Numbers and operations on them alone."""
+    return isinstance(node, (Num, Sym, Call)) and all(map(_is_plain, children(node)))
 
 
 def comparable_names(left: Node, right: Node) -> bool:

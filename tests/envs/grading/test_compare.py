@@ -74,6 +74,12 @@ def test_a_verdict_says_why():
     assert compare("5", "").equal is False
 
 
+def test_three_digits_after_a_comma_are_thousands_unless_the_gold_has_a_decimal_comma():
+    assert compare("2,5", "2,500").equal and compare("2,50", "2,5").equal
+    assert not compare("2.5", "2,500").equal and not compare("2,500", "2,5").equal
+    assert compare("2500", "2,500").equal and not compare("2,500", "2.500").equal
+
+
 def test_policies_are_switches():
     assert compare("12\\text{ cm}", "12").equal and not compare("12\\text{ cm}", "12", Policy(drop_units=False)).equal
     assert compare("1, 2", "2, 1").equal and not compare("1, 2", "2, 1", Policy(ordered_lists=True)).equal
