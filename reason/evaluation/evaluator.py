@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from envs.base_env import Grader, Problem, Task, Verdict
 from reason.common.concurrency import each
@@ -80,9 +81,12 @@ async def judge_solutions(
 ) -> Record:
     """Votes and verdicts: the record's `result`, `output` and `undecided`."""
     clusters, verdicts = await _grade(grader, problem, solutions, ledger)
+    tokens = shares_of(solutions, ledger.generated_tokens)
     return {
-        "result": _result(rm, solutions, clusters, verdicts),
-        "output": [_output(i, s, c, verdicts) for i, (s, c) in enumerate(zip(solutions, clusters, strict=True))],
+        "result": _result(rm, solutions, clusters, verdicts) | {"total_completion_tokens": sum(tokens)},
+        "output": [
+            _output(i, s, c, verdicts, n) for i, (s, c, n) in enumerate(zip(solutions, clusters, tokens, strict=True))
+        ],
         "undecided": sum(verdict.equal is None for verdict in verdicts.values()),
     }
 
@@ -103,23 +107,28 @@ async def _grade(
 def _result(
     rm: RewardModel | None, solutions: Sequence[Solution], clusters: list[int | None], verdicts: dict[int, Verdict]
 ) -> dict[str, int]:
-    """OpenR's votes as 0 or 1 (an undecided verdict is no 1), the headline vote, coverage, and the tokens."""
+    """OpenR's votes as 0 or 1 (an undecided verdict is no 1), the headline vote, and coverage."""
     scores = [solution.scores or () for solution in solutions] if rm else None
     votes = all_votes(clusters, scores, rm.card.aggregation if rm else "")
     right = [c is not None and verdicts[c].equal is True for c in clusters]
     result = {name: int(chosen is not None and right[chosen]) for name, chosen in votes.items()}
     result["coverage"] = int(any(right))
-    result["total_completion_tokens"] = sum(solution.search_tokens for solution in solutions)
     return result
 
 
-def _output(index: int, solution: Solution, group: int | None, verdicts: dict[int, Verdict]) -> Record:
+def shares_of(solutions: Sequence[Solution], total: int) -> list[int]:
+    """The tokens that each solution stands for: what was spent since the one before; the last takes up the rest."""
+    spent = [0, *(solution.spent for solution in solutions)]
+    return [after - before for before, after in pairwise([*spent[:-1], total])] if solutions else []
+
+
+def _output(index: int, solution: Solution, group: int | None, verdicts: dict[int, Verdict], tokens: int) -> Record:
     """A solution as OpenR writes it, with its answer and the verdict on it (None: undecided, or no answer)."""
     return {
         "path_idx": index,
         "text": solution.text,
         "value": None if solution.scores is None else list(solution.scores),
-        "completion_tokens": solution.search_tokens,
+        "completion_tokens": tokens,
         "num_tokens": solution.num_tokens,
         "finish_reason": solution.finish_reason,
         "answer": solution.answer,

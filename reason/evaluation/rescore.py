@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from itertools import accumulate
 from pathlib import Path
 
 if __package__ in (None, ""):
@@ -48,13 +49,14 @@ async def rescored(
     problem = problem_of(row)
     steps = [split_steps(output["text"], separator) for output in row["output"]]
     with_steps = [s for s in steps if s]
+    tokens = [output["completion_tokens"] for output in row["output"]]
     scores = iter(await rm.score(problem, with_steps, ledger) if with_steps else [])
     solutions = [
         Solution(
             tuple(s), tuple(next(scores)) if s else (), task.extract(output["text"]),
-            output["num_tokens"], output["finish_reason"], output["completion_tokens"],
+            output["num_tokens"], output["finish_reason"], spent,
         )
-        for s, output in zip(steps, row["output"], strict=True)
+        for s, output, spent in zip(steps, row["output"], accumulate(tokens), strict=True)
     ]  # fmt: skip
     return row | await judge_solutions(rm, grader, problem, solutions, ledger) | {"ledger": ledger.to_json()}
 

@@ -41,7 +41,7 @@ async def adaptive_best_of_n(tree: SearchTree, n: int, wave_size: int) -> list[S
     grader = tree.grader or tree.task.grader()
     drawn = 0
     try:
-        while drawn < n and not tree.spent():
+        while drawn < n and not tree.limits.spent():
             wave = min(wave_size, n - drawn)
             await tree.sample_solutions(wave)
             drawn += wave

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from reason.guided_search.method import Method
+from reason.guided_search.node import Node
 from reason.guided_search.solution import Solution
-from reason.guided_search.tree import Node, SearchTree
+from reason.guided_search.tree import SearchTree
 
 Judge = Callable[[list[Node]], Awaitable[list[float]]]
 

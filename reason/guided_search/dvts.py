@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass
 
 from reason.guided_search.method import Method
+from reason.guided_search.node import Node
 from reason.guided_search.solution import Solution
-from reason.guided_search.tree import Node, SearchTree
+from reason.guided_search.tree import SearchTree
 
 
 @dataclass(frozen=True)

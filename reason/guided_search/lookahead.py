@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from reason.common.options import option
 from reason.guided_search.beam_search import beam_search
 from reason.guided_search.method import Method
+from reason.guided_search.node import Node
 from reason.guided_search.solution import Solution
-from reason.guided_search.tree import Node, SearchTree
+from reason.guided_search.tree import SearchTree
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,27 @@ async def lookahead(tree: SearchTree, width: int, beam_size: int, max_depth: int
     """
 
     async def judge(nodes: list[Node]) -> list[float]:
-        return await asyncio.gather(*(tree.look_ahead(node, k) for node in nodes))
+        return await asyncio.gather(*(look_ahead(tree, node, k) for node in nodes))
 
     return await beam_search(tree, width, beam_size, max_depth, judge)
+
+
+async def look_ahead(tree: SearchTree, node: Node, steps: int) -> float:
+    """The PRM's score at the end of `steps` greedy steps after `node`, or of fewer where the text ends.
+
+    These steps are sampled steps like all others, but no part of the tree.
+    """
+    end, drawn, limits = node, 0, tree.limits
+    if limits.spent():
+        return node.score
+    while drawn < steps and not end.finished:
+        samples = await limits.in_time(tree.generate(end, tree.seeds(node, -1, [drawn]), to_end=False, greedy=True))
+        if samples is None:
+            return node.score
+        end, drawn = Node(end, samples[0].text, (*end.path, 0), samples[0].num_tokens), drawn + 1
+        end.finish_reason = tree.finish_reason(end, samples[0], to_end=False)
+        limits.count(end.num_tokens, steps=1)
+    if not drawn:
+        return node.score
+    scores = await limits.in_time(tree.score([end.steps()]))
+    return scores[0][-1] if scores and scores[0] else node.score

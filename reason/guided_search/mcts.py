@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reason.common.options import option
-from reason.guided_search.puct import MCTS, back_up, chance_of_unseen, select, shares
+from reason.guided_search.node import Node
+from reason.guided_search.puct import MCTS, Puct, chance_of_unseen, shares
 from reason.guided_search.solution import Solution
-from reason.guided_search.tree import Node, SearchTree
+from reason.guided_search.tree import SearchTree
 from reason.guided_search.walks import Ask, Walk, drive
-
-Select = Callable[[Node], Node | None]
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,13 @@ async def vanila_mcts(
     max_depth expansions did not find them, and when the tree's budget of steps is used up: paths that are then on their
     way are left, unless nothing was found, when one sample ends the best of them.
     """
-    closed: set[Node] = set()  # subtrees in which every solution was walked
+    puct = Puct(options)  # whose closed nodes are the leaves that were walked to
     expansions, found = 4 * num_path * max_depth, 0
     known, in_vain = -1, 0  # nodes and solutions at the last progress; walks since
 
-    def choose(node: Node) -> Node | None:
-        return select(node, closed, options)
-
     def done(leaf: Node) -> None:
         nonlocal found
-        closed.add(leaf)
+        puct.closed.add(leaf)
         tree.collect([leaf])
         found += 1
 
@@ -75,46 +71,45 @@ async def vanila_mcts(
         if found + on_their_way >= num_path or exhausted or not can_draw(tree):
             return None
         in_vain += 1
-        return walk(tree, tree.root, width, max_depth, choose, options.rollout, options.prior, done)
+        return walk(tree, puct, tree.root, width, max_depth, options.rollout, done)
 
-    await drive(tree, start, options.leaves_in_flight)
-    if not found and (leaf := await finish(tree, tree.root)):
+    await drive(tree, puct, start)
+    if not found and (leaf := await finish(tree, puct, tree.root)):
         tree.collect([leaf])
     return tree.solutions()
 
 
 def walk(
     tree: SearchTree,
+    puct: Puct,
     node: Node,
     width: int,
     max_depth: int,
-    choose: Select,
     rollout: str,
-    prior: str,
     done: Callable[[Node], None],
 ) -> Walk:
     """One simulation: select from `node` on, expand, value, back up. `done` is called with the leaf it walked to."""
     while not node.finished:
-        child = choose(node)
+        child = puct.select(node)
         if child is None:
             if not can_draw(tree):
                 return
             leaf = not node.children
-            new = yield Ask(node, int(min(width, tree.steps_left)), node.depth + 1 >= max_depth)
+            new = yield Ask(node, int(min(width, tree.limits.steps_left)), node.depth + 1 >= max_depth)
             if new is None:
                 continue
-            child = None if not new else follow(node, rollout, prior) if leaf else choose(node)
+            child = None if not new else follow(node, rollout, puct.options.prior) if leaf else puct.select(node)
             if child is None:  # nothing to go on with: worth what another draw is
-                back_up(node, chance_of_unseen(node) * node.score)
+                puct.back_up(node, chance_of_unseen(node) * node.score)
                 return
             if leaf and rollout == "none" and not child.finished:
-                back_up(child, child.score)
+                puct.back_up(child, child.score)
                 return
             if leaf and rollout == "full" and not child.finished:
                 rest = yield Ask(child, 1, True)
                 child = rest[0] if rest else child  # nothing: drawn elsewhere, or a limit is used up
         node = child
-    back_up(node, node.score)
+    puct.back_up(node, node.score)
     done(node)
 
 
@@ -128,16 +123,16 @@ def follow(node: Node, rollout: str, prior: str) -> Node:
 
 def can_draw(tree: SearchTree) -> bool:
     """Whether neither the budget of steps nor a limit of the question is used up."""
-    return tree.steps_left >= 1 and not tree.cut
+    return tree.limits.steps_left >= 1 and not tree.limits.cut
 
 
-async def finish(tree: SearchTree, node: Node) -> Node | None:
+async def finish(tree: SearchTree, puct: Puct, node: Node) -> Node | None:
     """The leaf that the search so far leads to, at each node by the most visited child, then the best scored.
 
     Where nothing was drawn yet one sample writes the rest; None when a limit of the question forbids that.
     """
     while node.children and not node.finished:
-        node = max(node.children.values(), key=lambda child: (child.visits, child.score))
+        node = puct.most_visited(node)
     if node.finished:
         return node
     return next(iter(await tree.expand([node], 1, to_end=True)), None)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from reason.common.options import option
 from reason.guided_search.mcts import can_draw, finish, walk
-from reason.guided_search.puct import MCTS, select
+from reason.guided_search.node import Node
+from reason.guided_search.puct import MCTS, Puct
 from reason.guided_search.solution import Solution
-from reason.guided_search.tree import Node, SearchTree
+from reason.guided_search.tree import SearchTree
 from reason.guided_search.walks import Walk, drive
 
 
@@ -51,7 +52,7 @@ async def decode(tree: SearchTree, num_simulation: int, width: int, max_depth: i
     before stay counted. When the budget of steps is used up the solution goes on along what is known, and one sample
     writes the rest. None when a limit of the question forbids that.
     """
-    node = tree.root
+    node, puct = tree.root, Puct(options)
     while not node.finished:
         current, started = node, 0
 
@@ -60,14 +61,11 @@ async def decode(tree: SearchTree, num_simulation: int, width: int, max_depth: i
             if started >= num_simulation or not can_draw(tree):
                 return None
             started += 1
-            return walk(
-                tree, current, width,  # noqa: B023 (it has run before `current` changes)
-                max_depth, lambda at: select(at, (), options), "none", options.prior,
-                done=lambda leaf: None,
-            )  # fmt: skip
+            # it has run before `current` changes
+            return walk(tree, puct, current, width, max_depth, "none", done=lambda leaf: None)  # noqa: B023
 
-        await drive(tree, start, options.leaves_in_flight)
+        await drive(tree, puct, start)
         if not can_draw(tree):
-            return await finish(tree, node)
-        node = max(node.children.values(), key=lambda child: (child.visits, child.score))
+            return await finish(tree, puct, node)
+        node = puct.most_visited(node)
     return node

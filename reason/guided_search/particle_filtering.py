@@ -11,8 +11,9 @@ from typing import ClassVar
 
 from reason.common.options import option
 from reason.guided_search.method import Method
+from reason.guided_search.node import Node
 from reason.guided_search.solution import Solution
-from reason.guided_search.tree import Node, SearchTree
+from reason.guided_search.tree import SearchTree
 from reason.reranking import aggregate
 
 SURE = 1e-6  # a score is kept this far from 0 and 1, where its logit is infinite

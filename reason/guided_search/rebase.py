@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from reason.common.options import option
 from reason.guided_search.method import Method
+from reason.guided_search.node import Node
 from reason.guided_search.solution import Solution
-from reason.guided_search.tree import Node, SearchTree
+from reason.guided_search.tree import SearchTree
 
 
 @dataclass(frozen=True)

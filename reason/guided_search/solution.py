@@ -14,7 +14,7 @@ class Solution:
     answer: str | None  # extracted; None never votes
     num_tokens: int  # generated tokens of this solution
     finish_reason: str  # "stop", or "length" when it was cut
-    search_tokens: int = 0  # tokens the search spent since the solution before; sums to the question's total
+    spent: int = 0  # tokens that the search had generated up to this solution
 
     @property
     def text(self) -> str:

@@ -13,7 +13,9 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
-from reason.guided_search.tree import Drawn, Node, SearchTree
+from reason.guided_search.node import Node
+from reason.guided_search.puct import Puct
+from reason.guided_search.tree import Draw, SearchTree
 
 
 class Ask(NamedTuple):
@@ -28,13 +30,13 @@ class Ask(NamedTuple):
 Walk = Generator[Ask, list[Node] | None, None]
 
 
-async def drive(tree: SearchTree, start: Callable[[int], Walk | None], in_flight: int) -> None:
-    """Keep `in_flight` walks on their way as long as `start`, told how many there are, gives another.
+async def drive(tree: SearchTree, puct: Puct, start: Callable[[int], Walk | None]) -> None:
+    """Keep `leaves_in_flight` walks on their way as long as `start`, told how many there are, gives another.
 
     A walk that waits counts as a virtual visit on its path, for the others and not for itself. One that wants to draw
     where another is drawing waits for that draw instead.
     """
-    waiting: deque[tuple[Walk, Ask, asyncio.Future[Drawn | None] | None]] = deque()
+    waiting: deque[tuple[Walk, Ask, asyncio.Future[Draw | None] | None]] = deque()
 
     def resume(walk: Walk, children: list[Node] | None, first: bool = False) -> None:
         try:
@@ -44,20 +46,18 @@ async def drive(tree: SearchTree, start: Callable[[int], Walk | None], in_flight
         taken = any(other.node is ask.node and draw is not None for _, other, draw in waiting)
         draw = None if taken else asyncio.ensure_future(tree.draw(ask.node, ask.width, ask.to_end))
         waiting.append((walk, ask, draw))
-        for node in ask.node.lineage():
-            node.virtual += 1
+        puct.add_virtual(ask.node, 1)
 
     try:
         while True:
-            while len(waiting) < in_flight and (walk := start(len(waiting))) is not None:
+            while len(waiting) < puct.options.leaves_in_flight and (walk := start(len(waiting))) is not None:
                 resume(walk, None, first=True)
             if not waiting:
                 return
             walk, ask, draw = waiting[0]
             children = None if draw is None else tree.attach(await draw)
             waiting.popleft()
-            for node in ask.node.lineage():
-                node.virtual -= 1
+            puct.add_virtual(ask.node, -1)
             resume(walk, children)
     finally:
         for _, _, draw in waiting:  # one of them failed: the question is lost

@@ -25,8 +25,7 @@ async def test_the_best_beams_grow_and_every_finished_solution_votes():
     assert lm.asked == [("", 4), ("a\n", 2), ("b\n", 2), ("a\na1\n", 2)]
     assert [s.answer for s in solutions] == ["0", "1", "2", "3", "4"]
     assert solutions[-1].scores == (0.9, 0.7, 0.9)
-    assert sum(s.search_tokens for s in solutions) == tree.ledger.generated_tokens
-    assert [s.search_tokens for s in solutions[:-1]] == [0, 0, 0, 0]
+    assert [s.spent for s in solutions] == [0, 0, 0, 0, tree.ledger.generated_tokens]
 
 
 async def test_a_finished_beam_keeps_its_place_only_by_its_score():

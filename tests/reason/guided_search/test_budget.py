@@ -10,6 +10,7 @@ from reason.common.errors import UserError
 from reason.evaluation.evaluator import Setup, evaluate
 from reason.guided_search import METHODS, configure, solve
 from reason.guided_search.beam_search import BeamSearch
+from reason.guided_search.limits import Limits
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.tree import SearchTree
 from reason.inference.base import ModelError
@@ -49,7 +50,7 @@ async def test_each_algorithm_comes_to_one_sampled_solution_by_itself(method):
     tree = SearchTree(PROBLEM, TASK, lm, rm, options, Ledger(), TextGrader())
     (solution,) = await METHODS[method]().search(tree)
     assert solution.steps == ("a\n", "b\n", "answer 1")
-    assert tree.steps_sampled == 3
+    assert tree.limits.steps == 3
     assert all(n == 1 for _, n in lm.asked)
 
 
@@ -57,14 +58,14 @@ async def test_each_algorithm_comes_to_one_sampled_solution_by_itself(method):
 async def test_no_more_steps_are_sampled_than_the_budget_allows(method, monkeypatch):
     trees = []
     start = SearchTree.__init__
-    monkeypatch.setattr(SearchTree, "__init__", lambda self, *args: (trees.append(self), start(self, *args))[0])
+    monkeypatch.setattr(SearchTree, "__init__", lambda self, *a, **k: (trees.append(self), start(self, *a, **k))[0])
     for budget in (2, 6, 16):
         for problem in PROBLEMS[:6]:  # each solution has 8 steps, which is T
             trees.clear()
             solutions, _ = await search(method, problem, budget=budget)
             assert solutions
             # a search that had to be brought to an end may need the rest of one solution more
-            assert trees[0].steps_sampled <= 8 * budget + (6 if method in ("vanila_mcts", "mcts_alpha") else 0)
+            assert trees[0].limits.steps <= 8 * budget + (6 if method in ("vanila_mcts", "mcts_alpha") else 0)
 
 
 @pytest.mark.parametrize("method", SEARCHES)
@@ -193,6 +194,19 @@ async def test_only_methods_that_count_steps_ask_for_the_steps_of_a_solution(met
 def test_what_no_method_can_use_is_refused(method, bad):
     with pytest.raises(UserError, match=next(iter(bad))):
         configure(method, bad)
+
+
+def test_shares_of_the_limits_add_up_and_a_cut_is_marked_once():
+    ledger = Ledger()
+    limits = Limits.of(SearchOptions(budget=8, steps_per_solution=4.0, max_tokens_per_question=100), ledger)
+    parts = [limits.share(4) for _ in range(4)]
+    assert [(part.max_steps, part.max_tokens, part.deadline) for part in parts] == [(8, 25, limits.deadline)] * 4
+    parts[0].count(tokens=25, steps=3)
+    assert parts[0].spent() and not parts[1].spent()
+    for part in parts:
+        limits.take(part)
+    assert (limits.steps, limits.steps_left, limits.tokens, limits.cut) == (3, 29, 25, "tokens")
+    assert (ledger.cut_by_tokens, ledger.cut_by_seconds) == (1, 0)
 
 
 def test_widths_below_the_budget():

@@ -24,8 +24,8 @@ async def test_each_subtree_keeps_its_own_best_and_the_last_samples_of_each_vote
     assert sorted(lm.asked) == [("", 2), ("", 2), ("a\n", 2), ("d\n", 2), ("d\nd1\n", 2)]
     assert [s.answer for s in solutions] == ["1", "2", "4", "4"]
     assert solutions[-1].scores == (0.2, 0.4, 0.7)
-    assert tree.steps_sampled == 10
-    assert sum(s.search_tokens for s in solutions) == tree.ledger.generated_tokens
+    assert tree.limits.steps == 10
+    assert solutions[-1].spent == tree.ledger.generated_tokens
 
 
 async def test_subtrees_draw_with_seeds_of_their_own():

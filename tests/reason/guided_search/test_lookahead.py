@@ -24,7 +24,7 @@ async def test_a_step_is_worth_the_score_at_the_end_of_its_rollout():
     # a scores higher, but one step on it is 0.1 against 0.8
     assert lm.asked == [("", 2), ("a\n", 1), ("b\n", 1), ("b\n", 2)]
     assert [(s.answer, s.scores) for s in solutions] == [("3", (0.5, 0.6)), ("4", (0.5, 0.7))]
-    assert tree.steps_sampled == 6
+    assert tree.limits.steps == 6
 
 
 async def test_two_steps_on_the_other_is_better():

@@ -4,9 +4,10 @@ import math
 
 import pytest
 
+from reason.guided_search import mcts
 from reason.guided_search.mcts import VanilaMCTS, vanila_mcts
-from reason.guided_search.puct import back_up, select, shares, value
-from reason.guided_search.tree import Node
+from reason.guided_search.node import Node
+from reason.guided_search.puct import Puct, Visits, shares
 from reason.inference.oracle import OracleRM
 from tests.reason.guided_search.scripted import MAZE, PROBLEM, TASK, ScriptedLM, ScriptedRM, grow
 
@@ -14,30 +15,37 @@ BASE, INIT = 19652.0, 1.25  # of VanilaMCTS
 USUAL = VanilaMCTS()
 
 
-async def test_the_first_path_follows_the_scores_and_backs_up_the_value_of_its_end():
+async def test_the_first_path_follows_the_scores_and_backs_up_the_value_of_its_end(monkeypatch):
+    puct = Puct(USUAL)
+    monkeypatch.setattr(mcts, "Puct", lambda options: puct)
     lm = ScriptedLM({"": ["a\n", "b\n"], "b\n": ["answer 1", "answer 2"]})
     tree = grow(lm, ScriptedRM({"a\n": 0.3, "b\n": 0.6, "answer 1": 0.2, "answer 2": 0.7}))
     (solution,) = await vanila_mcts(tree, 1, 2, 5, USUAL)
     assert solution.answer == "2"
     b = tree.root.children["b\n"]
-    assert (tree.root.visits, b.visits, b.children["answer 2"].visits, b.children["answer 1"].visits) == (1, 1, 1, 0)
-    assert (tree.root.value_sum, b.value_sum) == (0.7, 0.7)
+    nodes = (tree.root, b, b.children["answer 2"], b.children["answer 1"])
+    assert [puct.visits[node].count for node in nodes] == [1, 1, 1, 0]
+    assert [puct.visits[node].value_sum for node in nodes] == [0.7, 0.7, 0.7, 0.0]
     assert lm.asked == [("", 2), ("b\n", 2)]
 
 
 def test_selection_is_puct_by_hand():
-    root = Node(None, "", (), samples=8, visits=4, draws=2)
-    one = Node(root, "one", (0,), count=6, score=0.5, visits=3, value_sum=1.8)
+    root = Node(None, "", (), samples=8, draws=2)
+    one = Node(root, "one", (0,), count=6, score=0.5)
     two = Node(root, "two", (1,), count=2, score=0.55)
     root.children = {"one": one, "two": two}
+    puct = Puct(USUAL)
+    puct.visits |= {root: Visits(4), one: Visits(3, value_sum=1.8)}
     c = math.log((4 + BASE + 1) / BASE) + INIT
     ucb = {"one": (0.5 + 1.8) / 4 + c * 2 * (6 / 8) / 4, "two": 0.55 + c * 2 * (2 / 8) / 1}
     again = (1 / 9) * 0.55 + c * 2 * (1 / 9) / 3  # no step was seen only once
     assert max(ucb, key=lambda name: ucb[name]) == "two"
     assert again < ucb["two"]
-    assert select(root, set(), USUAL) is two
-    assert select(root, {two}, USUAL) is one
-    assert select(root, {one, two}, USUAL) is None
+    assert puct.select(root) is two
+    puct.closed = {two}
+    assert puct.select(root) is one
+    puct.closed = {one, two}
+    assert puct.select(root) is None
 
 
 async def test_no_finished_leaf_is_walked_twice():
@@ -68,8 +76,8 @@ async def test_tokens_of_each_path_are_what_was_spent_since_the_path_before():
     tree = grow(lm, ScriptedRM(scores))
     solutions = await vanila_mcts(tree, 3, 2, 5, USUAL)
     assert len(solutions) == 3
-    assert solutions[0].search_tokens == 6
-    assert sum(s.search_tokens for s in solutions) == tree.ledger.generated_tokens
+    assert solutions[0].spent == 6
+    assert solutions[-1].spent == tree.ledger.generated_tokens
 
 
 @pytest.mark.parametrize("rollout", ["value", "prior", "full", "none"])
@@ -83,12 +91,10 @@ async def test_the_oracle_leads_to_the_only_right_path(rollout, back_up, prior, 
 
 
 def family() -> tuple[Node, Node, Node]:
-    root = Node(None, "", (), samples=4, visits=2, draws=1)
+    root = Node(None, "", (), samples=4, draws=1)
     one = Node(root, "one", (0,), count=3, score=0.5, logprob=math.log(0.1))
     two = Node(root, "two", (1,), count=1, score=0.4, logprob=math.log(0.3))
     root.children = {"one": one, "two": two}
-    back_up(one, 0.2)
-    back_up(one, 0.8)
     return root, one, two
 
 
@@ -96,18 +102,21 @@ def test_values_and_priors_by_hand():
     root, one, two = family()
     assert shares(root, "count") == {one: 0.75, two: 0.25}
     assert shares(root, "logprob") == pytest.approx({one: 0.25, two: 0.75})
-    assert value(one, VanilaMCTS()) == pytest.approx((0.5 + 0.2 + 0.8) / 3)
-    assert value(one, VanilaMCTS(back_up="max")) == pytest.approx(0.8)
-    assert value(one, VanilaMCTS(first_play=0.0)) == pytest.approx(0.5)
-    assert (
-        value(two, VanilaMCTS()),
-        value(two, VanilaMCTS(back_up="max")),
-        value(two, VanilaMCTS(first_play=0.9)),
-    ) == (0.4, 0.4, 0.9)
-    one.virtual = 1  # a visit of value 0
-    assert value(one, VanilaMCTS()) == pytest.approx(1.5 / 4)
-    assert value(one, VanilaMCTS(back_up="max")) == pytest.approx(0.8 * 3 / 4)
-    assert value(one, VanilaMCTS(first_play=0.0)) == pytest.approx(1.0 / 3)
+
+    def values(node: Node, virtual: int = 0) -> list[float]:
+        """The mean, the greatest, and the mean where an unvisited child is worth 0.9."""
+        found = []
+        for options in (VanilaMCTS(), VanilaMCTS(back_up="max"), VanilaMCTS(first_play=0.9)):
+            puct = Puct(options)
+            puct.back_up(one, 0.2)
+            puct.back_up(one, 0.8)
+            puct.add_virtual(one, virtual)
+            found.append(puct.value(node))
+        return found
+
+    assert values(one) == pytest.approx([(0.5 + 0.2 + 0.8) / 3, 0.8, 0.5])
+    assert values(two) == [0.4, 0.4, 0.9]
+    assert values(one, virtual=1) == pytest.approx([1.5 / 4, 0.8 * 3 / 4, 1.0 / 3])  # a visit of value 0
 
 
 async def test_rollout_policies_by_hand():
@@ -132,7 +141,7 @@ async def test_the_budget_of_steps_is_kept_and_something_is_always_finished():
     scores = {step: 0.5 for steps in script.values() for step in steps}
     tree = grow(ScriptedLM(script), ScriptedRM(scores), budget=4, steps_per_solution=3.0)
     assert await vanila_mcts(tree, math.inf, 2, 6, USUAL)
-    assert tree.steps_sampled <= 12 and tree.steps_left < 1
+    assert tree.limits.steps <= 12 and tree.limits.steps_left < 1
     tree = grow(ScriptedLM(script), ScriptedRM(scores), budget=1, steps_per_solution=4.0)
     (solution,) = await vanila_mcts(tree, math.inf, 2, 6, USUAL)  # two rounds of two, then one sample ends it
-    assert tree.steps_sampled == 5 and len(solution.steps) == 3
+    assert tree.limits.steps == 5 and len(solution.steps) == 3

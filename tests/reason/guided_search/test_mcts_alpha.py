@@ -46,4 +46,4 @@ async def test_a_spent_budget_commits_along_what_is_known_and_writes_the_rest():
     )  # fmt: skip
     (solution,) = await mcts_alpha(tree, 1, 4, 1, 9, USUAL)
     assert solution.answer == "1"
-    assert tree.steps_sampled == 5  # a, a again, then the rest in one sample
+    assert tree.limits.steps == 5  # a, a again, then the rest in one sample

@@ -44,7 +44,7 @@ async def test_particles_gather_where_the_prefix_is_good_in_proportion_to_their_
         solutions = await particle_filtering(tree, 1000, 5, ParticleFiltering(resampling=resampling))
         assert len(solutions) == 1000
         assert abs(dict(lm.asked)["good\n"] - 800) <= spread
-        assert tree.steps_sampled == 2000
+        assert tree.limits.steps == 2000
 
 
 async def test_a_finished_particle_stays_with_its_weight():

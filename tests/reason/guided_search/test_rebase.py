@@ -23,7 +23,7 @@ async def test_the_budget_is_spread_by_the_softmax_of_the_scores_highest_first_r
     # one leaf: 3 are left; a: ceil(3 * 4/7) = 2, b: ceil(1 * 2/3) = 1, nothing for c; two more leaves: 1 is left
     assert lm.asked == [("", 4), ("a\n", 2), ("b\n", 1), ("a\na2\n", 1)]
     assert [s.answer for s in solutions] == ["0", "1", "2", "3"]
-    assert tree.steps_sampled == 8
+    assert tree.limits.steps == 8
 
 
 async def test_equal_samples_are_one_node_of_their_common_weight_and_vote_as_often_as_drawn():

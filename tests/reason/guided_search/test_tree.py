@@ -77,7 +77,7 @@ async def test_whole_rests_become_chains_with_a_score_for_each_step():
     assert solution.steps == ("a\n", "b\n", "answer 3")
     assert solution.scores == (0.9, 0.8, 0.7)
     assert solution.answer == "3"
-    assert solution.num_tokens == solution.search_tokens == tree.ledger.generated_tokens
+    assert solution.num_tokens == solution.spent == tree.ledger.generated_tokens
 
 
 async def test_a_rest_that_ends_behind_a_separator_is_a_leaf_beside_longer_ones():
@@ -97,7 +97,7 @@ async def test_independent_samples_stay_apart_and_are_charged_their_own_tokens()
     await tree.sample_solutions(3)
     solutions = tree.solutions()
     assert [s.answer for s in solutions] == ["1", "1", "2"]
-    assert [s.search_tokens for s in solutions] == [2, 2, 4]
+    assert [s.spent for s in solutions] == [2, 4, 8]
     assert all(s.scores is None for s in solutions)
 
 
