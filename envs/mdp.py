@@ -39,13 +39,13 @@ class Draws:
 
     def take(self, start: int, count: int) -> list[Problem]:
         """Draws `start` to `start + count`."""
-        found: list[Problem] = []
-        while len(found) < count:
-            epoch, first = divmod(start + len(found), len(self.problems))
+        drawn: list[Problem] = []
+        while len(drawn) < count:
+            epoch, first = divmod(start + len(drawn), len(self.problems))
             order = list(range(len(self.problems)))
             random.Random(f"openr draws {self.seed} {epoch}").shuffle(order)
-            found += [self.problems[i] for i in order[first : first + count - len(found)]]
-        return found
+            drawn += [self.problems[i] for i in order[first : first + count - len(drawn)]]
+        return drawn
 
 
 @dataclass

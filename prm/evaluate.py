@@ -12,24 +12,28 @@ the oracle. DIR gets result.json, table.md, scores.jsonl and plots. Exit status 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib
 import math
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from reason.common.command import Parser, positive
+from reason.common.command import Parser, positive, run_command
 from reason.common.errors import UserError
 
+PROG = "evaluate.py"
 
-def parser() -> argparse.ArgumentParser:
+
+def parser() -> Parser:
     """The command line: one sub-command a benchmark, with the options that all share."""
-    p = Parser(prog="evaluate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog=PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     benchmarks = p.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    data = {"type": Path, "metavar": "PATH"}
+    data: dict[str, Any] = {"type": Path, "metavar": "PATH"}
 
     a = _benchmark(benchmarks, "processbench", "F1 of the first error, by subset")
     a("--data_path", nargs="+", **data, help="ProcessBench's files, or folders of them; default: the hub")
@@ -50,17 +54,20 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def _benchmark(benchmarks, name: str, text: str, own_thresholds: bool = True, source: bool = False):
+def _benchmark(
+    benchmarks: Any, name: str, text: str, own_thresholds: bool = True, source: bool = False
+) -> Callable[..., argparse.Action]:
     """The `add_argument` of a new sub-command that has the shared options."""
     p = benchmarks.add_parser(name, help=text, description=text)
     if source:
-        one = p.add_mutually_exclusive_group(required=True)
-        one.add_argument("--run", type=Path, metavar="RUN_DIR", help="samples of a run of evaluate.py")
-        one.add_argument("--data_path", nargs="+", type=Path, metavar="PATH", help="JSONL: question, and steps or text")
+        samples = p.add_mutually_exclusive_group(required=True)
+        samples.add_argument("--run", type=Path, metavar="RUN_DIR", help="samples of a run of evaluate.py")
+        of_file = "JSONL: question, and steps or text"
+        samples.add_argument("--data_path", nargs="+", type=Path, metavar="PATH", help=of_file)
     model = p.add_mutually_exclusive_group(required=True)
     model.add_argument("--RM", metavar="NAME", help="a served reward model, or oracle, oracle:noise=E")
     model.add_argument("--model_path", metavar="PATH", help="load this PRM here: a folder or hub id")
-    a = p.add_argument
+    a: Callable[..., argparse.Action] = p.add_argument
     a("--card", metavar="NAME", help="of --model_path; default: the one that lists the model, or lies in its folder")
     a("--base_model", metavar="PATH", help="of an adapter; default: its card's")
     a("--device", help="of --model_path: cpu, cuda, cuda:1...; default: cuda where there is one")
@@ -98,37 +105,26 @@ def check(args: argparse.Namespace) -> None:
     args.threshold = own
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    args = parser().parse_args(arguments)
-
-    from reason.inference.base import ServiceError
-
-    try:
-        check(args)
-        benchmark = importlib.import_module(f"prm.benchmarks.{args.benchmark}")
-        result = asyncio.run(benchmark.run(args))
-    except (UserError, ServiceError) as error:
-        return _failed(error)
-    except KeyboardInterrupt:
-        return 130
-    except ModuleNotFoundError as error:
-        return _failed(f"{error.name} is needed: pip install it")
+async def run(args: argparse.Namespace) -> None:
+    """Measure, then write and draw. Raises UserError."""
+    check(args)
+    benchmark = importlib.import_module(f"prm.benchmarks.{args.benchmark}")
+    result = await benchmark.run(args)
 
     from prm.benchmarks.report import write
 
     try:
         write(result, args, args.out)
     except OSError as error:
-        return _failed(f"--out {args.out}: {error.strerror}: {error.filename}")
+        raise UserError(f"--out {args.out}: {error.strerror}: {error.filename}") from None
     except ModuleNotFoundError as error:
-        return _failed(f"the tables are written to {args.out}, but the plots need {error.name}: pip install it")
-    return 0
+        advice = f"but the plots need {error.name}: pip install it"
+        raise UserError(f"the tables are written to {args.out}, {advice}") from None
 
 
-def _failed(message: object) -> int:
-    print(f"evaluate.py: {' '.join(str(message).split())}", file=sys.stderr)
-    return 2
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return run_command(PROG, partial(run, parser().parse_args(arguments)))
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ def _infer(input_str: str | Sequence[str], model: Any, tokenizer: Any, device: A
     scorer = Scorer(model, tokenizer, card)
     texts = [input_str] if isinstance(input_str, str) else list(input_str)
     tagged = [i for i, text in enumerate(texts) if scorer.layouter.tag in tokenizer.encode(text)]
-    found = scorer.run([scorer.layouter.lay_out_text(texts[i]) for i in tagged]).all_scores()
+    scored = scorer.run([scorer.layouter.lay_out_text(texts[i]) for i in tagged]).all_scores()
     scores: list[Tensor] = [torch.empty(0, device=device) for _ in texts]
-    for i, row in zip(tagged, found, strict=True):
+    for i, row in zip(tagged, scored, strict=True):
         scores[i] = torch.tensor(row, device=device)
     return scores[0] if isinstance(input_str, str) else scores
 

@@ -62,7 +62,8 @@ def options(args: argparse.Namespace, card_sampling: dict[str, float], max_new_t
     usual: dict[str, Any] = {"max_new_tokens": max_new_tokens, **card_sampling} | PRESETS[args.preset]
     usual = {name: value for name, value in usual.items() if name in fields_of(LabelOptions)}
     usual["top_k"] = int(usual.get("top_k", -1))
-    return build(LabelOptions, usual | given_options(args, LabelOptions), "labelling")
+    chosen: LabelOptions = build(LabelOptions, usual | given_options(args, LabelOptions), "labelling")
+    return chosen
 
 
 def questions(args: argparse.Namespace, task: Task) -> list[Problem]:

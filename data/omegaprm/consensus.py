@@ -43,7 +43,10 @@ NO_ERROR = -1  # as ProcessBench labels a solution without an error
 class Judge(Protocol):
     """Finds the first wrong step of solutions."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For the record."""
+        ...
 
     async def first_errors(
         self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger

@@ -67,7 +67,7 @@ def narrow(tree: RolloutTree, solution: SearchedSolution) -> Prefix | None:
 
 def Q(MC: float, length: float, L: float, alpha: float, beta: float) -> float:
     """Q(s, r) = alpha^(1 - MC(s)) * beta^(len(r) / L): a likely right state with a short wrong rollout comes first."""
-    return alpha ** (1 - MC) * beta ** (length / L)
+    return float(alpha ** (1 - MC) * beta ** (length / L))
 
 
 def U(N: int, sum_N: int, c_puct: float) -> float:

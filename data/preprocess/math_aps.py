@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from data.preprocess.common import RIGHT, UNKNOWN, WRONG, LabelledSolution, ReadingOptions
 from reason.common.rows import BadRow, Row, elements, field, optional, quoted, text_field
@@ -136,5 +137,7 @@ def _solution(
         start = behind.end() if behind else len(prefix)
     known = [points[prefix] for prefix in chain]
     columns = {name: [getattr(point, name) for point in known] for name in ("c", "k", "kind")}
-    given = {name: column for name, column in columns.items() if any(value is not None for value in column)}
+    given: dict[str, Any] = {
+        name: column for name, column in columns.items() if any(value is not None for value in column)
+    }
     return LabelledSolution(question, steps, [p.label for p in known], [p.value for p in known], **given)

@@ -69,7 +69,8 @@ class Statistics:
         self.steps[len(solution.steps)] += 1
         self.characters.update(map(len, solution.steps))
         self.with_error += WRONG in solution.labels
-        self.values.update({0: "0", 1: "1"}.get(v, "between") for v in solution.values or () if v is not None)
+        known = [value for value in solution.values or () if value is not None]
+        self.values.update("0" if value == 0 else "1" if value == 1 else "between" for value in known)
         for step, label in zip(solution.steps, solution.labels):
             text.update(b"\0" + encoded(step))
             if label != UNKNOWN and text.digest() not in self._steps:
@@ -139,7 +140,7 @@ def questions(path: Path) -> Iterator[tuple[str, str]]:
 def leakage(counted: set[bytes], against: list[Path]) -> Report:
     """The distinct questions of `against` that were counted too, the first few by their place."""
     seen: set[bytes] = set()
-    leaked, shown = 0, []
+    leaked, shown = 0, list[str]()
     for path in against:
         for where, question in questions(path):
             key = blake2b(encoded(normalised(question)), digest_size=8).digest()
@@ -156,7 +157,8 @@ def lines(report: Report) -> Iterator[str]:
     """The report as text."""
     for name, value in report.items():
         if isinstance(value, dict):
-            value, first = ", ".join(f"{k} {v}" for k, v in value.items() if k != "first"), value.get("first", [])
+            first = value.get("first", [])
+            value = ", ".join(f"{k} {v}" for k, v in value.items() if k != "first")
         else:
             first = []
         yield f"{name.replace('_', ' '):<28} {'-' if value is None else value}"

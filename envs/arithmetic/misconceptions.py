@@ -68,14 +68,14 @@ def trap_at(expr: Expr, path: Path) -> Trap | None:
     if path:
         parent = subtree(expr, path[:-1])
         assert isinstance(parent, Op)
-        found = _order_trap(parent, path[-1], node)
-        if found is not None:
-            key, text, new = found
+        trap = _order_trap(parent, path[-1], node)
+        if trap is not None:
+            key, text, new = trap
             return Trap(key, text, replace(expr, path[:-1], new))
-    found_value = wrong_value(node.op, node.left, node.right)
-    if found_value is None:
+    agreed = wrong_value(node.op, node.left, node.right)
+    if agreed is None:
         return None
-    key, wrong = found_value
+    key, wrong = agreed
     return Trap(key, f"{node.left} {node.op} {node.right} = {wrong}", replace(expr, path, wrong))
 
 

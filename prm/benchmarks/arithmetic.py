@@ -10,16 +10,15 @@ import argparse
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from data.preprocess.common import LabelledSolution
+from data.preprocess.common import RIGHT, WRONG, LabelledSolution
 from envs.arithmetic import TASK
 from envs.arithmetic.expression import ExpressionError, parse
 from envs.arithmetic.generator import CHECK_TAG
 from envs.base_env import Problem, split_steps
 from prm.benchmarks import first_error, steps
 from prm.benchmarks.baselines import baselines
-from prm.benchmarks.cases import RIGHT, WRONG, Case, ScoredCases, Skips, case_of, read
+from prm.benchmarks.cases import Case, Figures, ScoredCases, Skips, case_of, read
 from prm.benchmarks.report import BenchmarkResult
 from prm.benchmarks.scoring import opened, score
 from reason.common.errors import UserError
@@ -30,14 +29,14 @@ SEPARATOR = "\n"  # of files; a run's is its LM card's
 
 
 async def run(args: argparse.Namespace) -> BenchmarkResult:
-    """Score samples and measure. Raises UserError, UserError, UserError, UserError, ServiceError."""
+    """Score samples and measure. Raises UserError."""
     skips = Skips(args.skip_bad_rows)
     notes: list[str] = []
     if args.run:
-        found = from_run(args.run, skips, notes)
+        given = from_run(args.run, skips, notes)
     else:
-        found = [case for path in args.data_path for case in read(path, reader, skips)]
-    cases = choose(found, args.per_problem, args.limit, notes)
+        given = [case for path in args.data_path for case in read(path, reader, skips)]
+    cases = choose(given, args.per_problem, args.limit, notes)
     async with opened(args, TASK) as prm:
         own = await score(prm, cases, args.num_worker, skips)
         others = wrong_questions(own.cases)
@@ -48,8 +47,8 @@ async def run(args: argparse.Namespace) -> BenchmarkResult:
             f"{len(unscored.messages)} solutions had no score under the wrong question and are not in its rows."
         )
     scored = [own, *([back(wrong, others, own.cases)] if wrong else []), *baselines(own.cases)]
-    rows = [row for one in scored for row in error_rows(one, args.threshold)]
-    step_rows = [steps.figures(one, {"0.5": 0.5} | args.threshold) for one in scored]
+    rows = [row for scorer in scored for row in error_rows(scorer, args.threshold)]
+    step_rows = [steps.figures(scorer, {"0.5": 0.5} | args.threshold) for scorer in scored]
     notes += notes_of(scored, step_rows)
 
     def draw(out: Path) -> list[Path]:
@@ -61,7 +60,7 @@ async def run(args: argparse.Namespace) -> BenchmarkResult:
     return BenchmarkResult("arithmetic", prm, {"first_error": rows, "steps": step_rows}, draw, [own], skips, notes)
 
 
-def error_rows(scored: ScoredCases, own: dict[str, float]) -> list[dict[str, Any]]:
+def error_rows(scored: ScoredCases, own: dict[str, float]) -> list[Figures]:
     """First-error figures: at each half's best threshold taken to the other half, at 0.5, at the user's own."""
     fitted = first_error.cross_fitted(scored)
     rows = [first_error.figures(scored, fitted, "best on the other half")] if fitted else []
@@ -91,7 +90,7 @@ def reader(row: Row) -> Iterable[LabelledSolution]:
 
 
 def from_run(folder: Path, skips: Skips, notes: list[str]) -> list[Case]:
-    """The solutions of a run folder of evaluate.py. Raises UserError, UserError."""
+    """The solutions of a run folder of evaluate.py. Raises UserError."""
     config = records.read_config(folder)
     where = folder / records.RECORDS
     try:
@@ -157,11 +156,11 @@ def back(wrong: ScoredCases, others: list[Case], cases: list[Case]) -> ScoredCas
     return ScoredCases(wrong.name, [own[id(other)] for other in wrong.cases], wrong.scores)
 
 
-def notes_of(scored: list[ScoredCases], rows: list[dict[str, Any]]) -> list[str]:
+def notes_of(scored: list[ScoredCases], rows: list[Figures]) -> list[str]:
     """What a reader must know of the tables."""
-    found = [f"{rows[0]['repeated_steps']} steps that several solutions share count once."]
-    if all(not one.name.startswith("baseline") for one in scored):
-        found.append("No trained baselines: a half of the questions has only right or only wrong steps.")
+    notes = [f"{rows[0]['repeated_steps']} steps that several solutions share count once."]
+    if all(not scorer.name.startswith("baseline") for scorer in scored):
+        notes.append("No trained baselines: a half of the questions has only right or only wrong steps.")
     if rows[0]["reliability"] is None:
-        found.append("No calibration: the scores are not in [0, 1].")
-    return found
+        notes.append("No calibration: the scores are not in [0, 1].")
+    return notes

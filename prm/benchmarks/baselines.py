@@ -47,7 +47,7 @@ def baselines(cases: Sequence[Case]) -> list[ScoredCases]:
     judged = np.array([j in cases[i].judged for i, j in places])
     if any(len(set(truth[judged & (group == h)])) < 2 for h in (0, 1)):
         return []
-    found = []
+    scored = []
     for name, columns in COLUMNS.items():
         scores = np.zeros(len(places))
         for h in (0, 1):
@@ -55,5 +55,5 @@ def baselines(cases: Sequence[Case]) -> list[ScoredCases]:
             model.fit(x[judged & (group != h)][:, columns], truth[judged & (group != h)])
             scores[group == h] = model.predict_proba(x[group == h][:, columns])[:, 1]
         parts = np.split(scores, np.cumsum([len(case.steps) for case in cases])[:-1])
-        found.append(ScoredCases(f"baseline: {name}", list(cases), [part.tolist() for part in parts]))
-    return found
+        scored.append(ScoredCases(f"baseline: {name}", list(cases), [part.tolist() for part in parts]))
+    return scored

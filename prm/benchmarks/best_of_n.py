@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from envs.base_env import Grader, load_task
-from prm.benchmarks.report import BenchmarkResult, Row
+from prm.benchmarks.cases import Figures
+from prm.benchmarks.report import BenchmarkResult
 from prm.benchmarks.scoring import opened
 from reason.common.errors import UserError
 from reason.evaluation import records, stats
@@ -26,7 +27,7 @@ Outcome = dict[tuple[str, int], float]  # (vote, N) -> the chance of a right ans
 
 
 async def run(args: argparse.Namespace) -> BenchmarkResult:
-    """Rescore, vote and measure. Raises UserError, UserError, UserError, ServiceError, UserError."""
+    """Rescore, vote and measure. Raises UserError."""
     finished = read(args.run)
     if not finished.results:
         raise UserError(f"{args.run}: holds no answered question")
@@ -83,29 +84,29 @@ async def question_curve(
     if len(outputs) < max(budgets):
         raise UserError(f"{where}: has {len(outputs)} solutions, and the run is of {max(budgets)}")
     orders = list(balanced_orders(len(outputs), random.Random(f"{seed} {record['id']}")))
-    found: Outcome = {}
+    outcome: Outcome = {}
     for budget in budgets:
-        found["coverage", budget] = pass_at(budget, len(right), sum(right))
+        outcome["coverage", budget] = pass_at(budget, len(right), sum(right))
         hits: dict[str, list[bool]] = {}
         for order in orders:
             subset = order[:budget]
             for name, chosen in votes([clusters[i] for i in subset], weights, subset).items():
                 hits.setdefault(name, []).append(chosen is not None and right[subset[chosen]])
-        found |= {(name, budget): stats.mean(hit) for name, hit in hits.items()}
-    return found
+        outcome |= {(name, budget): stats.mean(hit) for name, hit in hits.items()}
+    return outcome
 
 
 def votes(groups: list[int | None], weights: dict[str, list[float]], subset: Sequence[int]) -> dict[str, int | None]:
     """Vote -> index in `subset` of a solution with the chosen answer; None where none of them has an answer."""
-    found = {MAJORITY: weighted_vote(groups, [1.0] * len(groups))}
+    chosen = {MAJORITY: weighted_vote(groups, [1.0] * len(groups))}
     for how, of_all in weights.items():
         mine = [of_all[i] for i in subset]
-        found[vote_name(how, "vote")] = weighted_vote(groups, mine)
-        found[vote_name(how, "max")] = first_best({i: mine[i] for i, c in enumerate(groups) if c is not None})
-    return found
+        chosen[vote_name(how, "vote")] = weighted_vote(groups, mine)
+        chosen[vote_name(how, "max")] = first_best({i: mine[i] for i, c in enumerate(groups) if c is not None})
+    return chosen
 
 
-def curve_rows(outcomes: Sequence[Outcome]) -> list[Row]:
+def curve_rows(outcomes: Sequence[Outcome]) -> list[Figures]:
     """One row for each vote and N, with 95 % bootstrap intervals over questions."""
     rows = []
     for name, budget in outcomes[0]:
@@ -120,9 +121,9 @@ def curve_rows(outcomes: Sequence[Outcome]) -> list[Row]:
 
 def unfinished(run: Run) -> list[str]:
     """What of the run is not there."""
-    planned, found = run.config["dataset"].get("questions", run.questions), []
+    planned, notes = run.config["dataset"].get("questions", run.questions), []
     if run.questions < planned:
-        found.append(f"The run has not ended: {run.questions} of {planned} questions.")
+        notes.append(f"The run has not ended: {run.questions} of {planned} questions.")
     if run.errors:
-        found.append(f"{run.errors} questions failed in the run and are in no figure.")
-    return found
+        notes.append(f"{run.errors} questions failed in the run and are in no figure.")
+    return notes

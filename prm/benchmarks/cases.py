@@ -7,11 +7,13 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from data.preprocess.common import RIGHT, UNKNOWN, WRONG, LabelledSolution, encoded
+from data.preprocess.common import WRONG, LabelledSolution, encoded
 from reason.common.errors import UserError
 from reason.common.rows import BadRow, Row, place, rows
 
+Figures = dict[str, Any]  # a row of a table of results, by the names of its figures
 Reader = Callable[[Row], Iterable[LabelledSolution]]  # raises BadRow
 
 
@@ -97,6 +99,3 @@ def halves(cases: Sequence[Case]) -> list[int]:
     """0 or 1 for each case, by its question, in turns: what is fitted on one half is measured on the other."""
     numbers: dict[str, int] = {}
     return [numbers.setdefault(case.question, len(numbers)) % 2 for case in cases]
-
-
-__all__ = ["RIGHT", "UNKNOWN", "WRONG", "ScoredCases", "Skips", "halves", "read", "sha256"]

@@ -6,15 +6,12 @@ Accuracy on wrong and on right solutions by exact match of the index, or of "non
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from prm.benchmarks.cases import ScoredCases, halves
+from prm.benchmarks.cases import Figures, ScoredCases, halves
 
 RESAMPLES = 1000
-
-Row = dict[str, Any]
 
 
 def predicted(scores: Sequence[float], threshold: float) -> int | None:
@@ -27,7 +24,7 @@ def f1(wrong: float, right: float) -> float:
     return 2 * wrong * right / (wrong + right) if wrong + right else 0.0
 
 
-def figures(scored: ScoredCases, thresholds: Sequence[float], name: str) -> Row:
+def figures(scored: ScoredCases, thresholds: Sequence[float], name: str) -> Figures:
     """One row; `thresholds` holds one a case (they differ where halves are cross-fitted), `name` says how they came.
 
     Figures of a kind of solution that is not there, and F1 with them, are None. The interval of F1 is a percentile
@@ -61,12 +58,12 @@ def _interval(scored: ScoredCases, wrong: np.ndarray, hit: np.ndarray, seed: int
     for column, mask in enumerate((wrong, wrong & hit, ~wrong, ~wrong & hit)):
         np.add.at(counts[:, column], question, mask)
     rng = np.random.default_rng(seed)
-    found = []
+    resampled = []
     for _ in range(RESAMPLES):
         n_wrong, hit_wrong, n_right, hit_right = counts[rng.integers(0, len(counts), len(counts))].sum(axis=0)
         if n_wrong and n_right:
-            found.append(f1(hit_wrong / n_wrong, hit_right / n_right))
-    return [float(x) for x in np.quantile(found, [0.025, 0.975])] if found else [0.0, 1.0]
+            resampled.append(f1(hit_wrong / n_wrong, hit_right / n_right))
+    return [float(x) for x in np.quantile(resampled, [0.025, 0.975])] if resampled else [0.0, 1.0]
 
 
 class Curve:
@@ -77,19 +74,19 @@ class Curve:
     """
 
     def __init__(self, scored: ScoredCases) -> None:
-        self.low, self.high, self.right_high = [], [], []
+        lows, highs, right_highs = list[float](), list[float](), list[float]()
         self.wrong = 0
         for case, scores in zip(scored.cases, scored.scores, strict=True):
             error = case.first_error
             if error is None:
-                self.right_high.append(min(scores))
+                right_highs.append(min(scores))
                 continue
             self.wrong += 1
             low, high = scores[error], min(scores[:error], default=np.inf)
             if low < high:
-                self.low.append(low)
-                self.high.append(high)
-        self.low, self.high, self.right_high = map(np.sort, (self.low, self.high, self.right_high))
+                lows.append(low)
+                highs.append(high)
+        self.low, self.high, self.right_high = (np.sort(values) for values in (lows, highs, right_highs))
 
     def __call__(self, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """F1 and the accuracies on wrong and on right solutions, each of shape [thresholds]."""
@@ -120,9 +117,9 @@ def cross_fitted(scored: ScoredCases) -> list[float] | None:
     return None if None in best else [best[h] for h in half]  # type: ignore[misc]
 
 
-def average(rows: Sequence[Row]) -> Row:
+def average(rows: Sequence[Figures]) -> Figures:
     """The unweighted mean of the subsets' rows at one threshold; None where a subset has no such figure."""
-    means: Row = {"name": "average", "threshold_name": rows[0]["threshold_name"], "threshold": rows[0]["threshold"]}
+    means: Figures = {"name": "average", "threshold_name": rows[0]["threshold_name"], "threshold": rows[0]["threshold"]}
     means |= {name: sum(row[name] for row in rows) for name in ("wrong_solutions", "right_solutions")}
     for name in ("first_error_accuracy", "right_accuracy", "accuracy", "f1"):
         values = [row[name] for row in rows]

@@ -34,7 +34,7 @@ class InProcess:
     def load(
         cls, folder: str, card: PRMCard, device: str | None, base_model: str | None, trust_remote_code: bool
     ) -> InProcess:
-        """See `Scorer.load`. Raises UserError, UserError."""
+        """See `Scorer.load`. Raises UserError."""
         try:
             scorer = Scorer.load(folder, card, device, None, base_model, trust_remote_code)
         except (OSError, ValueError, RuntimeError) as error:

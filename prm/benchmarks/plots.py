@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from prm.benchmarks.cases import ScoredCases
+from prm.benchmarks.cases import Figures, ScoredCases
 from prm.benchmarks.first_error import Curve
 from prm.benchmarks.steps import BINS, distinct
 from reason.evaluation.curves import INTERVAL, OTHERS, PRINT, STYLES, plt, save
@@ -18,8 +18,6 @@ from reason.reranking import MAJORITY
 LOOKS = [*STYLES.values(), *OTHERS]  # colour, marker, line
 GREY = "#666666"
 RIGHT, WRONG = "#332288", "#CC6677"
-
-Row = dict[str, Any]
 
 
 @contextmanager
@@ -31,9 +29,9 @@ def figure(name: str, out: Path, written: list[Path], **options: Any) -> Iterato
         written += save(drawn, out / name)
 
 
-def reliability(rows: Sequence[Row], out: Path) -> list[Path]:
+def reliability(rows: Sequence[Figures], out: Path) -> list[Path]:
     """Share of right steps against the mean score of each bin, and below how many steps each bin holds."""
-    rows, written = [row for row in rows if row["reliability"]], []
+    rows, written = [row for row in rows if row["reliability"]], list[Path]()
     if not rows:
         return []
     options = {"nrows": 2, "sharex": True, "figsize": (4.6, 4.8), "height_ratios": (3, 1)}
@@ -59,8 +57,8 @@ def histograms(scored: Sequence[ScoredCases], out: Path) -> list[Path]:
     written: list[Path] = []
     options = {"ncols": len(scored), "figsize": (3.9 * len(scored), 3.0), "squeeze": False}
     with figure("scores", out, written, **options) as grid:
-        for axes, one in zip(grid[0], scored, strict=True):
-            steps = distinct(one)
+        for axes, subset in zip(grid[0], scored, strict=True):
+            steps = distinct(subset)
             edges = np.linspace(min(0, steps.scores.min()), max(1, steps.scores.max()), 31)
             for label, colour, name in ((1, RIGHT, "right"), (0, WRONG, "wrong")):
                 mine = steps.scores[steps.labels == label]
@@ -68,27 +66,27 @@ def histograms(scored: Sequence[ScoredCases], out: Path) -> list[Path]:
                     counts, _ = np.histogram(mine, edges)
                     axes.stairs(100 * counts / len(mine), edges, fill=True, color=colour, alpha=0.45,
                                 label=f"{name} (n = {len(mine)})")  # fmt: skip
-            axes.set_title(one.name, loc="left")
+            axes.set_title(subset.name, loc="left")
             axes.set(xlabel="Step score", ylabel="Share of its kind, %")
             axes.legend(frameon=False)
     return written
 
 
-def first_error(scored: Sequence[ScoredCases], rows: Sequence[Row], out: Path) -> list[Path]:
+def first_error(scored: Sequence[ScoredCases], rows: Sequence[Figures], out: Path) -> list[Path]:
     """F1 against the threshold, with a mark at each threshold of the tables."""
-    kept = [one for one in scored if Curve(one).best() is not None]
+    kept = [subset for subset in scored if Curve(subset).best() is not None]
     if not kept:
         return []
-    everything = np.concatenate([scores for one in kept for scores in one.scores])
+    everything = np.concatenate([scores for subset in kept for scores in subset.scores])
     low, high = min(0.0, float(everything.min())), max(1.0, float(everything.max()))
     written: list[Path] = []
     with figure("f1_by_threshold", out, written, figsize=(6.4, 3.6)) as axes:
         at = np.linspace(low, high, 1001)
-        for one, (colour, marker, line) in zip(kept, LOOKS, strict=False):
-            curve = Curve(one)
-            axes.plot(at, 100 * curve(at)[0], color=colour, linestyle=line, label=one.name, linewidth=1.4)
+        for subset, (colour, marker, line) in zip(kept, LOOKS, strict=False):
+            curve = Curve(subset)
+            axes.plot(at, 100 * curve(at)[0], color=colour, linestyle=line, label=subset.name, linewidth=1.4)
             for row in rows:
-                if row["name"] == one.name:
+                if row["name"] == subset.name:
                     x = np.array(row["threshold"])
                     axes.plot(x, 100 * curve(x)[0], color=colour, marker=marker, linestyle="")
         fixed = {row["threshold_name"]: row["threshold"][0] for row in rows if len(row["threshold"]) == 1}
@@ -102,7 +100,7 @@ def first_error(scored: Sequence[ScoredCases], rows: Sequence[Row], out: Path) -
     return written
 
 
-def against_baselines(step_rows: Sequence[Row], error_rows: Sequence[Row], out: Path) -> list[Path]:
+def against_baselines(step_rows: Sequence[Figures], error_rows: Sequence[Figures], out: Path) -> list[Path]:
     """AUC and best F1 of every scorer with its interval, one line a scorer."""
     names = [row["name"] for row in step_rows]
     best = {row["name"]: row for row in reversed(error_rows)}  # the first of each name: the cross-fitted one
@@ -130,7 +128,7 @@ def against_baselines(step_rows: Sequence[Row], error_rows: Sequence[Row], out: 
     return written
 
 
-def best_of_n(rows: Sequence[Row], own: str, out: Path) -> list[Path]:
+def best_of_n(rows: Sequence[Figures], own: str, out: Path) -> list[Path]:
     """Accuracy against N for every vote: weighted votes on the left, the best solution on the right."""
     names = list(dict.fromkeys(row["name"] for row in rows))
     looks = dict(zip((name.split("_")[1] for name in names if name.endswith("_vote") and name != MAJORITY), LOOKS,

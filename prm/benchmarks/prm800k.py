@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.preprocess.common import UNKNOWN, LabelledSolution, from_row
 from prm.benchmarks import steps
-from prm.benchmarks.cases import Skips, read
+from prm.benchmarks.cases import Figures, ScoredCases, Skips, read
 from prm.benchmarks.report import BenchmarkResult
 from prm.benchmarks.scoring import opened, score
 from reason.common.errors import UserError
@@ -15,7 +15,7 @@ from reason.common.rows import BadRow, Row, text_field
 
 
 async def run(args: argparse.Namespace) -> BenchmarkResult:
-    """Score files of the common format, each a row. Raises UserError, UserError, UserError, ServiceError."""
+    """Score files of the common format, each a row. Raises UserError."""
     skips = Skips(args.skip_bad_rows)
     files = [(path, read(path, reader, skips)) for path in args.data_path]
     for path, cases in files:
@@ -23,7 +23,7 @@ async def run(args: argparse.Namespace) -> BenchmarkResult:
             raise UserError(f"{path}: holds no labelled steps")
     async with opened(args) as prm:
         scored = [await score(prm, cases[: args.limit], args.num_worker, skips, path.stem) for path, cases in files]
-    rows = [steps.figures(one, {"0.5": 0.5} | args.threshold) for one in scored]
+    rows = [steps.figures(subset, {"0.5": 0.5} | args.threshold) for subset in scored]
     notes = notes_of(scored, rows)
     if args.limit is not None:
         notes.append(f"Only the first {args.limit} solutions of each file.")
@@ -51,20 +51,20 @@ def reader(row: Row) -> list[LabelledSolution]:
     return [solution]
 
 
-def notes_of(scored: list, rows: list[dict]) -> list[str]:
+def notes_of(scored: list[ScoredCases], rows: list[Figures]) -> list[str]:
     """What is in no figure, and why."""
-    found = []
-    for one, row in zip(scored, rows, strict=True):
-        judged = sum(len(case.judged) for case in one.cases)
-        after = sum(len(case.steps) for case in one.cases) - judged
-        unknown = sum(case.labels[i] == UNKNOWN for case in one.cases for i in case.judged)
-        found.append(
-            f"{one.name}: not counted are {after} steps behind the first error of their solution, {unknown} without a "
-            f"label, {row['repeated_steps']} that an earlier solution shares."
+    notes = []
+    for subset, row in zip(scored, rows, strict=True):
+        judged = sum(len(case.judged) for case in subset.cases)
+        after = sum(len(case.steps) for case in subset.cases) - judged
+        unknown = sum(case.labels[i] == UNKNOWN for case in subset.cases for i in case.judged)
+        notes.append(
+            f"{subset.name}: not counted are {after} steps behind the first error of their solution, {unknown} without "
+            f"a label, {row['repeated_steps']} that an earlier solution shares."
         )
-    return found + no_calibration(rows)
+    return notes + no_calibration(rows)
 
 
-def no_calibration(rows: list[dict]) -> list[str]:
+def no_calibration(rows: list[Figures]) -> list[str]:
     """Why there is no ECE."""
     return ["No calibration: the scores are not in [0, 1]."] if any(row["reliability"] is None for row in rows) else []

@@ -9,8 +9,8 @@ from pathlib import Path
 from data.preprocess import processbench
 from data.preprocess.common import ReadingOptions
 from prm.benchmarks import first_error, steps
-from prm.benchmarks.cases import Case, ScoredCases, Skips, case_of, read
-from prm.benchmarks.report import BenchmarkResult, Row
+from prm.benchmarks.cases import Case, Figures, ScoredCases, Skips, case_of, read
+from prm.benchmarks.report import BenchmarkResult
 from prm.benchmarks.scoring import opened, score
 from reason.common.errors import UserError
 from reason.common.rows import BadRow, hub_rows
@@ -22,13 +22,13 @@ SUFFIXES = (".jsonl", ".json")
 
 
 async def run(args: argparse.Namespace) -> BenchmarkResult:
-    """Score the subsets and measure. Raises UserError, UserError, UserError, ServiceError."""
+    """Score the subsets and measure. Raises UserError."""
     skips = Skips(args.skip_bad_rows)
     subsets = load(args, skips)
     async with opened(args) as prm:
         scored = [await score(prm, c[: args.limit], args.num_worker, skips, name) for name, c in subsets.items()]
     rows, notes = measure(scored, args.threshold)
-    step_rows = [steps.figures(one, {"0.5": 0.5} | args.threshold) for one in scored]
+    step_rows = [steps.figures(subset, {"0.5": 0.5} | args.threshold) for subset in scored]
     if args.limit is not None:
         notes.append(f"Only the first {args.limit} solutions of each subset.")
 
@@ -40,19 +40,19 @@ async def run(args: argparse.Namespace) -> BenchmarkResult:
     return BenchmarkResult("processbench", prm, {"first_error": rows, "steps": step_rows}, draw, scored, skips, notes)
 
 
-def measure(scored: list[ScoredCases], own: dict[str, float]) -> tuple[list[Row], list[str]]:
+def measure(scored: list[ScoredCases], own: dict[str, float]) -> tuple[list[Figures], list[str]]:
     """Rows by threshold: the published one, 0.5, and the user's own; each with the average over several subsets."""
-    published = next((first_error.Curve(one).best() for one in scored if one.name == PUBLISHED), None)
+    published = next((first_error.Curve(subset).best() for subset in scored if subset.name == PUBLISHED), None)
     thresholds = {"0.5": 0.5} | own
     notes = []
     if published is None:
         notes.append(f"No published threshold: it is the best of subset {PUBLISHED}, with right and wrong solutions.")
     else:
         thresholds = {f"best on {PUBLISHED}": published} | thresholds
-    rows: list[Row] = []
+    rows: list[Figures] = []
     for name, threshold in thresholds.items():
-        found = [first_error.figures(one, [threshold] * len(one.cases), name) for one in scored]
-        rows += [*found, first_error.average(found)] if len(found) > 1 else found
+        subset_rows = [first_error.figures(subset, [threshold] * len(subset.cases), name) for subset in scored]
+        rows += [*subset_rows, first_error.average(subset_rows)] if len(subset_rows) > 1 else subset_rows
     return rows, notes
 
 
@@ -73,10 +73,10 @@ def files_of(given: Path) -> list[Path]:
     """A file, or the subsets of a folder, in the usual order. Raises UserError."""
     if not given.is_dir():
         return [given]
-    found = [path for name in SUBSETS for path in (given / f"{name}{suffix}" for suffix in SUFFIXES) if path.is_file()]
-    if not found:
+    files = [path for name in SUBSETS for path in (given / f"{name}{suffix}" for suffix in SUFFIXES) if path.is_file()]
+    if not files:
         raise UserError(f"{given}: holds none of {', '.join(f'{name}.json(l)' for name in SUBSETS)}")
-    return found
+    return files
 
 
 def chosen(wanted: list[str] | None, known: tuple[str, ...], where: str) -> list[str]:

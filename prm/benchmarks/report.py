@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data.preprocess.common import encoded
-from prm.benchmarks.cases import ScoredCases, Skips, sha256
+from prm.benchmarks.cases import Figures, ScoredCases, Skips, sha256
 from prm.benchmarks.scoring import Prm
 from reason.evaluation.compare import layout
 from reason.evaluation.manifest import commit, versions
@@ -18,7 +18,6 @@ from reason.model_cards.card import to_dict
 
 SHOWN = 5  # skipped rows that are told one by one; all stand in result.json
 
-Row = dict[str, Any]
 Draw = Callable[[Path], list[Path]]  # writes plots into a folder
 
 
@@ -28,7 +27,7 @@ class BenchmarkResult:
 
     benchmark: str
     prm: Prm
-    tables: dict[str, list[Row]]
+    tables: dict[str, list[Figures]]
     draw: Draw
     scored: list[ScoredCases] = field(default_factory=list)  # the PRM's own scores
     skips: Skips = field(default_factory=Skips)
@@ -64,15 +63,15 @@ def write(result: BenchmarkResult, args: argparse.Namespace, out: Path) -> None:
     print("\nWritten:", *written, *result.draw(out), sep="\n    ")
 
 
-def details(prm: Prm) -> Row:
+def details(prm: Prm) -> Figures:
     """What the model's server or loader says of it, its card apart."""
     return {name: value for name, value in getattr(prm.model, "details", {}).items() if name != "card"}
 
 
 def skip_notes(skips: Skips) -> list[str]:
     """How many rows were left out, and the first few."""
-    found = [f"{len(skips.messages)} rows were skipped and are in no figure."] if skips.messages else []
-    return found + [f"  {message}" for message in skips.messages[:SHOWN]]
+    notes = [f"{len(skips.messages)} rows were skipped and are in no figure."] if skips.messages else []
+    return notes + [f"  {message}" for message in skips.messages[:SHOWN]]
 
 
 def _score_lines(scored: ScoredCases) -> bytes:
@@ -87,7 +86,7 @@ def _score_lines(scored: ScoredCases) -> bytes:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 
@@ -102,7 +101,7 @@ CURVE = {"vote": "name", "N": "budget", "problems": "problems", "accuracy": "acc
 COLUMNS = {"first_error": FIRST_ERROR, "steps": STEPS, "curve": CURVE}
 
 
-def cells(name: str, rows: Sequence[Row]) -> list[list[str]]:
+def cells(name: str, rows: Sequence[Figures]) -> list[list[str]]:
     """The table `name` as text, its titles first."""
     columns = dict(COLUMNS[name])
     columns |= {key: key for key in rows[0] if key.startswith(("accuracy at ", "balanced accuracy at "))}
@@ -111,13 +110,13 @@ def cells(name: str, rows: Sequence[Row]) -> list[list[str]]:
     return [list(columns), *([show(row, key) for key in columns.values()] for row in rows)]
 
 
-def show(row: Row, key: str) -> str:
+def show(row: Figures, key: str) -> str:
     """A figure of a row as text, with its interval where it has one."""
     value = row.get(key)
     if value is None:
         return "-"
     if key == "threshold":
-        return " / ".join(f"{one:.3f}" for one in value)
+        return " / ".join(f"{threshold:.3f}" for threshold in value)
     if isinstance(value, (str, int)):
         return str(value)
     shown = f"{value:.3f}" if key in ("ece", "brier", "ece_of_values") else f"{100 * value:.1f}"

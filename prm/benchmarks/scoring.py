@@ -39,7 +39,7 @@ class Prm(NamedTuple):
 async def opened(args: argparse.Namespace, task: Task | None = None) -> AsyncIterator[Prm]:
     """The model that --RM or --model_path names; `task` is what the oracle needs.
 
-    Raises UserError, UserError, ServiceError. Only a model in this process imports torch.
+    Raises UserError. Only a model in this process imports torch.
     """
     if args.model_path is not None:
         card = cards.find(args.model_path, "prm", args.card)
@@ -65,7 +65,7 @@ async def score(prm: Prm, cases: Sequence[Case], num_worker: int, skips: Skips, 
 
     Raises ServiceError when no worker answers: that is no fault of a case.
     """
-    found: list[list[float] | None] = [None] * len(cases)
+    scores: list[list[float] | None] = [None] * len(cases)
     waiting = iter(range(len(cases)))
     failed: dict[int, ModelError] = {}
     every = 0.5 if sys.stderr.isatty() else 15.0  # seconds; a log file wants few lines
@@ -74,7 +74,7 @@ async def score(prm: Prm, cases: Sequence[Case], num_worker: int, skips: Skips, 
         async def worker() -> None:
             for i in waiting:
                 try:
-                    found[i] = await scores_of(prm.model, cases[i])
+                    scores[i] = await scores_of(prm.model, cases[i])
                 except Unavailable as error:
                     raise ServiceError(f"{cases[i].place}: {error}") from None
                 except ModelError as error:
@@ -86,10 +86,10 @@ async def score(prm: Prm, cases: Sequence[Case], num_worker: int, skips: Skips, 
         await together(worker() for _ in range(min(num_worker, len(cases))))
     for i in sorted(failed):
         skips.add(cases[i].place, failed[i])
-    kept = [i for i, scores in enumerate(found) if scores is not None]
+    kept = [(case, its_scores) for case, its_scores in zip(cases, scores) if its_scores is not None]
     if not kept:
         raise ServiceError(f"{prm.name} has no score for any of {len(cases)} solutions; {skips.messages[-1]}")
-    return ScoredCases(name or prm.name, [cases[i] for i in kept], [found[i] for i in kept])  # type: ignore[misc]
+    return ScoredCases(name or prm.name, [case for case, _ in kept], [its_scores for _, its_scores in kept])
 
 
 async def scores_of(model: RewardModel, case: Case) -> list[float]:

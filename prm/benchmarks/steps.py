@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prm.benchmarks.cases import UNKNOWN, ScoredCases
+from data.preprocess.common import UNKNOWN
+from prm.benchmarks.cases import Figures, ScoredCases
 
 BINS = 10
 RESAMPLES = 300
-
-Row = dict[str, Any]
 
 
 class Steps(NamedTuple):
@@ -29,7 +28,7 @@ def distinct(scored: ScoredCases) -> Steps:
     """The steps that differ in text, label or in what is before them: one that several solutions share counts once."""
     seen: set[tuple[Any, ...]] = set()
     numbers: dict[str, int] = {}
-    found, repeated = [], 0
+    rows, repeated = [], 0
     for case, scores in zip(scored.cases, scored.scores, strict=True):
         number = numbers.setdefault(case.question, len(numbers))
         for i in case.judged:
@@ -41,12 +40,12 @@ def distinct(scored: ScoredCases) -> Steps:
                 continue
             seen.add(key)
             value = None if case.values is None else case.values[i]
-            found.append((scores[i], case.labels[i], np.nan if value is None else value, number))
-    columns = np.array(found, dtype=float).reshape(-1, 4).T
+            rows.append((scores[i], case.labels[i], np.nan if value is None else value, number))
+    columns = np.array(rows, dtype=float).reshape(-1, 4).T
     return Steps(columns[0], columns[1].astype(int), columns[2], columns[3].astype(int), repeated)
 
 
-def figures(scored: ScoredCases, thresholds: Mapping[str, float]) -> Row:
+def figures(scored: ScoredCases, thresholds: Mapping[str, float]) -> Figures:
     """One row over the distinct steps; accuracy at each of the thresholds. None where a figure has no meaning.
 
     Calibration is of scores in [0, 1] alone: how far they are from the share of right steps (`ece`, `brier`) and,
@@ -54,7 +53,7 @@ def figures(scored: ScoredCases, thresholds: Mapping[str, float]) -> Row:
     """
     steps = distinct(scored)
     right = int(steps.labels.sum())
-    row: Row = {
+    row: Figures = {
         "name": scored.name,
         "steps": len(steps.labels),
         "wrong_steps": len(steps.labels) - right,
@@ -102,15 +101,15 @@ def auc_interval(steps: Steps, seed: int = 0) -> list[float] | None:
     order = np.argsort(steps.scores, kind="stable")
     _, rank = np.unique(steps.scores[order], return_inverse=True)
     labels, questions = steps.labels[order], steps.questions[order]
-    found = []
+    resampled = []
     for _ in range(RESAMPLES):
         times = np.bincount(rng.integers(0, count, count), minlength=count)
-        one = auc(rank, labels, times[questions].astype(float))
-        found += [] if one is None else [one]
-    return [float(x) for x in np.quantile(found, [0.025, 0.975])] if found else None
+        value = auc(rank, labels, times[questions].astype(float))
+        resampled += [] if value is None else [value]
+    return [float(x) for x in np.quantile(resampled, [0.025, 0.975])] if resampled else None
 
 
-def reliability(scores: np.ndarray, targets: np.ndarray, bins: int = BINS) -> list[Row]:
+def reliability(scores: np.ndarray, targets: np.ndarray, bins: int = BINS) -> list[Figures]:
     """For each of `bins` equal parts of [0, 1] that holds scores: their number, their mean and the targets' mean."""
     part = np.minimum((scores * bins).astype(int), bins - 1)
     return [
@@ -122,7 +121,7 @@ def reliability(scores: np.ndarray, targets: np.ndarray, bins: int = BINS) -> li
     ]  # fmt: skip
 
 
-def ece(bins: list[Row]) -> float:
+def ece(bins: list[Figures]) -> float:
     """Expected calibration error (Guo et al., 2017): sum over bins of n_b / n |mean target - mean score|."""
     total = sum(row["count"] for row in bins)
     return sum(row["count"] * abs(row["target"] - row["score"]) for row in bins) / total

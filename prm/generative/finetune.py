@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train and save. Raises UserError, UserError, UserError, RunError, UserError, OSError."""
+    """Train and save. Raises UserError, RunError, UserError, OSError."""
     import torch
     from transformers.trainer_utils import get_last_checkpoint, set_seed
 

@@ -14,35 +14,38 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from data.preprocess.common import STEP_TAG, encoded
+from data.preprocess.common import STEP_TAG
 from envs.base_env import load_task
 from prm.benchmarks.cases import Case, Skips
 from prm.generative.rationales import JudgeWriter, PolicyWriter, Writer, verified, with_template
-from prm.generative.rows import Row, labelled, row
+from prm.generative.verdicts import VerdictRow, labelled, row
 from prm.training.rows import read_files
-from reason.common.command import Parser, positive
+from reason.common.command import Parser, positive, run_command
 from reason.common.errors import UserError
-from reason.inference.base import ModelError, ServiceError
+from reason.common.files import json_line, whole_file
+from reason.inference.base import ModelError
 from reason.inference.fastchat import Services
 from reason.inference.judge import JudgeRM
 from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard
 
-Made = tuple[list[Row], Counter[str]]
+PROG = "make_data.py"
+
+Made = tuple[list[VerdictRow], Counter[str]]
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = Parser(prog="make_data.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog=PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a = p.add_argument
     a("files", type=Path, nargs="+", metavar="FILE", help="labelled solutions")
     a("--card", required=True, metavar="NAME", help="of the judge to be trained; its name, or a path to it")
@@ -61,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def judge_card(name: str) -> PRMCard:
-    """The card of a generative judge. Raises UserError, UserError."""
+    """The card of a generative judge. Raises UserError."""
     card = cards.find("", "prm", name)
     assert isinstance(card, PRMCard)
     if card.head != "generative":
@@ -99,7 +102,7 @@ async def make(args: argparse.Namespace, cases: Sequence[Case], card: PRMCard, w
                 asked.add(key)
                 yield index
 
-    async def one(case: Case, indices: list[int]) -> Made | ModelError:
+    async def made_of(case: Case, indices: list[int]) -> Made | ModelError:
         if writer is None:
             return [row(card, case, index) for index in indices], Counter()
         try:
@@ -107,27 +110,25 @@ async def make(args: argparse.Namespace, cases: Sequence[Case], card: PRMCard, w
         except ModelError as error:
             return ModelError(f"{case.place}: {error}")
 
-    beside = args.out.with_name(args.out.name + ".tmp")
-    with beside.open("wb") as file:
-        async for made in in_order((one(case, list(new_steps(case))) for case in cases), args.num_worker):
+    with whole_file(args.out) as file:
+        async for made in in_order((made_of(case, list(new_steps(case))) for case in cases), args.num_worker):
             counts["solutions"] += 1
             if isinstance(made, ModelError):
                 counts["failed"] += 1
-                print(f"make_data.py: {made}", file=sys.stderr)
+                print(f"{PROG}: {made}", file=sys.stderr)
                 continue
-            counts.update(made[1])
-            for one_row in made[0]:
-                counts["right" if one_row["label"] else "wrong"] += 1
-                file.write(encoded(json.dumps(one_row, ensure_ascii=False)) + b"\n")
-    if not counts["right"] + counts["wrong"]:
-        beside.unlink()
-        raise UserError(f"{args.out}: nothing to write, no step of {counts['solutions']} solutions gave a row")
-    beside.replace(args.out)
+            rows, numbers = made
+            counts.update(numbers)
+            for verdict_row in rows:
+                counts["right" if verdict_row["label"] else "wrong"] += 1
+                file.write(json_line(verdict_row))
+        if not counts["right"] + counts["wrong"]:
+            raise UserError(f"{args.out}: nothing to write, no step of {counts['solutions']} solutions gave a row")
     return counts
 
 
-async def run(args: argparse.Namespace) -> Counter[str]:
-    """The command behind its arguments."""
+async def write_rows(args: argparse.Namespace) -> Counter[str]:
+    """Write the file that the arguments ask for. Returns counts. Raises UserError."""
     card = judge_card(args.card)
     given = args.RM is not None, args.LM is not None
     if card.rationale is None and any(given):
@@ -139,7 +140,7 @@ async def run(args: argparse.Namespace) -> Counter[str]:
     skips = Skips(args.skip_bad_rows)
     cases = read_files(args.files, [STEP_TAG], skips, args.limit)
     for message in skips.messages:
-        print(f"make_data.py: {message}; skipped", file=sys.stderr)
+        print(f"{PROG}: {message}; skipped", file=sys.stderr)
     if card.rationale is None:
         return await make(args, cases, card, None)
     async with Services(args.controller_addr) as services:
@@ -152,18 +153,16 @@ async def run(args: argparse.Namespace) -> Counter[str]:
         return await make(args, cases, card, JudgeWriter(with_template(card, judge.lm), judge.lm))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    args = parser().parse_args(arguments)
-    try:
-        counts = asyncio.run(run(args))
-    except (UserError, ServiceError, OSError) as error:
-        print(f"make_data.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+async def run(args: argparse.Namespace) -> int:
+    """The command behind its arguments: 1 where a model had no answer. Raises UserError."""
+    counts = await write_rows(args)
     print(f"{args.out}: " + ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in counts.items()))
     return int(counts["failed"] > 0)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return run_command(PROG, partial(run, parser().parse_args(arguments)))
 
 
 if __name__ == "__main__":

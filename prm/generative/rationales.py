@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from data.preprocess.common import RIGHT, WRONG
 from envs.base_env import Problem, Task
-from prm.benchmarks.cases import RIGHT, WRONG, Case
-from prm.generative.rows import Row, read_verdict, row
+from prm.benchmarks.cases import Case
+from prm.generative.verdicts import VerdictRow, read_verdict, row
 from reason.common.seeds import draw_seed
 from reason.inference.base import LanguageModel, Sampling
 from reason.inference.judge import judge_prompt
@@ -77,19 +78,21 @@ class PolicyWriter:
 
 async def verified(
     card: PRMCard, writer: Writer, case: Case, indices: Iterable[int], samples: int, seed: int
-) -> tuple[list[Row], Counter[str]]:
+) -> tuple[list[VerdictRow], Counter[str]]:
     """The rows of these steps, one for each different rationale that comes to the label; and counts. Raises ModelError.
 
     A step's rationales depend on the step, those before it and the seed alone.
     """
-    rows, counts = [], Counter[str]()
+    rows, counts = list[VerdictRow](), Counter[str]()
     for index in indices:
         written = await writer.write(case, index, samples, seed)
-        agreeing = dict.fromkeys(one[0] for one in written if one is not None and one[1] == case.labels[index])
-        rows += [row(card, case, index, rationale) for rationale in agreeing]
-        unreadable = sum(one is None for one in written)
-        agreed = sum(one is not None and one[1] == case.labels[index] for one in written)
-        counts.update(written=len(written), agreed=agreed, unreadable=unreadable, steps=1, steps_kept=bool(agreeing))
+        read = [verdict for verdict in written if verdict is not None]
+        agreeing = [rationale for rationale, label in read if label == case.labels[index]]
+        rows += [row(card, case, index, rationale) for rationale in dict.fromkeys(agreeing)]
+        counts.update(
+            written=len(written), agreed=len(agreeing), unreadable=len(written) - len(read), steps=1,
+            steps_kept=bool(agreeing),
+        )  # fmt: skip
     return rows, counts
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from data.preprocess.common import encoded
 from prm.benchmarks.cases import Case, ScoredCases, Skips
-from prm.generative.rows import Row
+from prm.generative.verdicts import VerdictRow
 from prm.scoring.layout import Layout
 from prm.scoring.scorer import Scorer
 from prm.training import model as models
@@ -77,9 +77,9 @@ def with_template(card: PRMCard, tokenizer: Any) -> PRMCard:
 
 def read_rows(
     paths: Sequence[Path], skips: Skips, made_by: str = "prm/generative/make_data.py"
-) -> list[tuple[str, Row]]:
+) -> list[tuple[str, VerdictRow]]:
     """Prompts and completions with their places. Raises UserError: unreadable, a bad row, no row."""
-    found: list[tuple[str, Row]] = []
+    found: list[tuple[str, VerdictRow]] = []
     for path in paths:
         for line, row in rows(path):
             try:
@@ -89,13 +89,13 @@ def read_rows(
             except BadRow as error:
                 skips.add(place(path, line), f"{error} (rows of {made_by} are needed)")
             else:
-                found.append((place(path, line), Row(**texts, label=-1, id="")))
+                found.append((place(path, line), VerdictRow(**texts, label=-1, id="")))
     if not found:
         raise UserError(f"{', '.join(map(str, paths))}: nothing to learn")
     return found
 
 
-def sha256(found: Sequence[tuple[str, Row]]) -> str:
+def sha256(found: Sequence[tuple[str, VerdictRow]]) -> str:
     """Over prompts and completions, in order."""
     digest = hashlib.sha256()
     for _, row in found:
@@ -103,7 +103,7 @@ def sha256(found: Sequence[tuple[str, Row]]) -> str:
     return digest.hexdigest()
 
 
-def encode_all(found: Sequence[tuple[str, Row]], card: PRMCard, tokenizer: Any, skips: Skips) -> list[Example]:
+def encode_all(found: Sequence[tuple[str, VerdictRow]], card: PRMCard, tokenizer: Any, skips: Skips) -> list[Example]:
     """The examples of all rows; one that cannot be learnt is a bad row. Raises UserError."""
     examples = []
     for where, row in found:
@@ -116,7 +116,7 @@ def encode_all(found: Sequence[tuple[str, Row]], card: PRMCard, tokenizer: Any, 
     return examples
 
 
-def encode(row: Row, card: PRMCard, tokenizer: Any) -> Example:
+def encode(row: VerdictRow, card: PRMCard, tokenizer: Any) -> Example:
     """Prompt, completion and end of text; the completion's tokens and the end are learnt.
 
     The prompt becomes the tokens that the LM worker makes of it, and the verdict is the one token that it tells the

@@ -109,7 +109,7 @@ def main() -> int:
 
 async def measure_all(args: argparse.Namespace) -> list[Row]:
     """One row a level, printed as it comes."""
-    rows = []
+    rows = list[Row]()
     async with Services(args.controller_addr) as connection:
         lm = await connection.language_model(args.LM)
         warm_up = TASK.problems(DataOptions(split="train", limit=4, level="3", seed=args.seed))
@@ -127,7 +127,10 @@ async def measure(args: argparse.Namespace, lm: FastChatLM, level: str) -> Row:
     """Run, reference, baseline and oracle comparison of one level."""
     problems = TASK.problems(DataOptions(split="dev", limit=args.limit, level=level, seed=args.seed))
     k, budget = args.num_rollouts, args.rollout_budget
-    sampling = {"temperature": lm.card.sampling.get("temperature", 1.0), "max_new_tokens": TASK.max_new_tokens}
+    sampling: dict[str, Any] = {
+        "temperature": lm.card.sampling.get("temperature", 1.0),
+        "max_new_tokens": TASK.max_new_tokens,
+    }
     options = LabelOptions(
         num_rollouts=k, rollout_budget=budget, seed=args.seed, reuse_rollouts=args.reuse_rollouts, **sampling
     )
@@ -138,8 +141,8 @@ async def measure(args: argparse.Namespace, lm: FastChatLM, level: str) -> Row:
     base_records, _ = await run(lm, args, problems, base)
     ours, theirs = totals(records), totals(base_records)
     steps = ours[ESTIMATED] + ours[INFERRED]
-    found = [(r, path) for r in records for path in r["searched"] if path["first_error"] is not None]
-    whole = [(r, path) for r, path in found if path["start"] == 0]
+    errors_found = [(r, path) for r in records for path in r["searched"] if path["first_error"] is not None]
+    whole = [(r, path) for r, path in errors_found if path["start"] == 0]
     chosen = random.Random(args.seed).sample(whole, min(args.paths, len(whole)))
     measured = await asyncio.gather(*(bound(lm, r, path["steps"], k, args) for r, path in chosen))
     hits = [is_true(r, path) for r, path in chosen]
@@ -159,8 +162,8 @@ async def measure(args: argparse.Namespace, lm: FastChatLM, level: str) -> Row:
         "ties_base": ties_base,
         "paths": len(chosen),
         "paths_v20": len(clear),
-        "accuracy_all": mean([is_true(r, path) for r, path in found]),
-        "paths_all": len(found),
+        "accuracy_all": mean([is_true(r, path) for r, path in errors_found]),
+        "paths_all": len(errors_found),
         "estimated": ours[ESTIMATED],
         "inferred": ours[INFERRED],
         "on_right_rollouts": ours["rollout"],
@@ -202,12 +205,12 @@ async def replay(lm: FastChatLM, requests: Sequence[Request]) -> float:
 
 def totals(records: Sequence[LabelRecord]) -> Counter[str]:
     """Labels by kind over useful questions, and their rollouts."""
-    found = Counter[str]()
+    totals = Counter[str]()
     for r in records:
         if r["status"] == LABELLED:
-            found.update(r["counts"])
-            found["rollouts"] += r["ledger"]["rollouts"]
-    return found
+            totals.update(r["counts"])
+            totals["rollouts"] += r["ledger"]["rollouts"]
+    return totals
 
 
 def true_error(record: LabelRecord, steps: Sequence[str]) -> int | None:

@@ -101,7 +101,7 @@ def write(path: Path, size: int) -> int:
 
 def make_row(draw: random.Random, phase: int) -> Row:
     """One trajectory of 3 to 20 steps."""
-    steps = []
+    steps = list[Row]()
     for _ in range(draw.randint(3, 20)):
         many = phase == 1 and draw.random() < 1 / 3
         completions = [completion(draw, 1)] + [completion(draw, draw.choice((-1, 0, 1))) for _ in range(4 * many)]
@@ -111,7 +111,7 @@ def make_row(draw: random.Random, phase: int) -> Row:
             human = {"text": sentence(draw), "rating": None, "source": "human", "flagged": False}
         chosen = None if human else 0
         steps.append({"completions": completions, "human_completion": human, "chosen_completion": chosen})
-    question = {"problem": sentence(draw, 3), "ground_truth_answer": str(draw.randint(0, 999))}
+    question: Row = {"problem": sentence(draw, 3), "ground_truth_answer": str(draw.randint(0, 999))}
     if phase == 2:
         question["ground_truth_solution"] = sentence(draw, 5)
         question["pre_generated_steps"] = [step["completions"][0]["text"] for step in steps]

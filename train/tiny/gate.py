@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,9 @@ def judged(problem: Problem, text: str) -> tuple[list[str], list[bool]]:
     return steps, [verdict.prefix_ok for verdict in TASK.oracle(problem, steps)]
 
 
-def policy_figures(problems: list[Problem], sampler: Sampler, n: int, seed: int) -> tuple[dict, list[list[str]]]:
+def policy_figures(
+    problems: list[Problem], sampler: Sampler, n: int, seed: int
+) -> tuple[dict[str, Any], list[list[str]]]:
     """Accuracies in percent, and the n sampled texts of each problem."""
     prompts = [problem.question + "\n" for problem in problems]
     greedy = sampler(prompts, [0] * len(prompts), temperature=0.0)
@@ -92,13 +95,13 @@ def policy_figures(problems: list[Problem], sampler: Sampler, n: int, seed: int)
 
 def cases_of(problems: list[Problem], samples: list[list[str]], per_problem: int = 4) -> list[Case]:
     """At most `per_problem` different solutions of each problem, with the oracle's labels."""
-    found = [
+    cases = [
         case_of(labelled(problem.question, split_steps(text, "\n"), problem.id), problem.id)
         for problem, texts in zip(problems, samples, strict=True)
         for text in texts
         if text
     ]
-    return choose(found, per_problem, None, [])
+    return choose(cases, per_problem, None, [])
 
 
 def auc(name: str, cases: list[Case], scores: list[list[float]]) -> float | None:
@@ -106,7 +109,7 @@ def auc(name: str, cases: list[Case], scores: list[list[float]]) -> float | None
     return figures(ScoredCases(name, cases, scores), {})["auc"]
 
 
-def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]]) -> dict:
+def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]]) -> dict[str, Any]:
     """Step AUC, the same with another problem's question, and accuracies of PRM votes in percent."""
     from prm.scoring.scorer import Scorer
 
@@ -114,7 +117,7 @@ def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]])
     assert isinstance(card, cards.PRMCard)
     scorer = Scorer.load(str(folder), card)
     cases = cases_of(problems, samples)
-    found: dict = {
+    measured: dict[str, Any] = {
         f"auc_{name}": auc(name, cases, scorer.score([(case.question, case.steps) for case in shown]))
         for name, shown in (("prefix_ok", cases), ("wrong_question", wrong_questions(cases)))
     }
@@ -135,7 +138,7 @@ def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]])
         }
         for name, index in chosen.items():
             right[name].append(index is not None and answers[index] == problem.answer)
-    return found | {name: mean(values) for name, values in right.items()}
+    return measured | {name: mean(values) for name, values in right.items()}
 
 
 def main() -> None:
@@ -161,8 +164,12 @@ def main() -> None:
         if args.samples:
             args.samples.write_text(json.dumps({"policy": measured, "samples": samples}), encoding="utf-8")
     print(json.dumps(measured, indent=2), flush=True)
-    trees = {one.name: auc(one.name, one.cases, one.scores) for one in baselines(cases_of(problems, samples))}
-    report = {"policy": measured, "baselines": trees, "prms": {}}
+    trees = baselines(cases_of(problems, samples))
+    report = {
+        "policy": measured,
+        "baselines": {tree.name: auc(tree.name, tree.cases, tree.scores) for tree in trees},
+        "prms": {},
+    }
     print(json.dumps(report["baselines"], indent=2), flush=True)
     for folder in args.prm:
         report["prms"][folder.name] = prm_figures(folder, problems, samples)

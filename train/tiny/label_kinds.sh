@@ -54,4 +54,4 @@ for kind in omegaprm uniform all_steps oracle; do
     done
 done
 "$PYTHON" data/preprocess/stats.py "$OUT/omegaprm.jsonl" "$OUT/uniform.jsonl" "$OUT/all_steps.jsonl" "$OUT/oracle.jsonl"
-"$PYTHON" prm/compare.py "$@" --markdown | tee "$OUT/table.md"
+"$PYTHON" prm/prm_table.py "$@" --markdown | tee "$OUT/table.md"

@@ -86,12 +86,12 @@ class Question:
 def questions(count: int, seed: int, split: str) -> list[Question]:
     """Mostly of the default level, one in six shorter."""
     shares = {"8": count - count // 6, "5": count // 6}
-    found = []
+    drawn = []
     for level, n in shares.items():
         for i, expr in enumerate(islice(generator.generate(level, split, seed), n)):
             name = f"arithmetic/{level}/{split}/{seed}/{i}"
-            found.append(Question(Problem(name, to_text(expr), str(evaluate(expr)), level)))
-    return found
+            drawn.append(Question(Problem(name, to_text(expr), str(evaluate(expr)), level)))
+    return drawn
 
 
 def label(args: argparse.Namespace) -> None:

@@ -13,7 +13,6 @@ loss, next tokens, on right steps.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from prm.scoring.layout import Layouter
+from reason.common.rows import Row, checked_rows
 from reason.model_cards import card as cards
 from train.tiny.prm_examples import GOOD, UNKNOWN, Example, corrupted, right
 from train.tiny.train_policy import IGNORE, learning_rate, save
@@ -49,7 +49,7 @@ def deeper(folder: Path, new_layers: int) -> Qwen2ForCausalLM:
     return model
 
 
-def examples(rows: Sequence[dict], layouter: Layouter, rng: random.Random) -> list[Example]:
+def examples(rows: Sequence[Row], layouter: Layouter, rng: random.Random) -> list[Example]:
     """The rows that are right to their end, each with a spoilt copy."""
     whole = [row for row in rows if len(row["labels"]) == len(row["steps"]) and all(row["labels"])]
     return [right(layouter, row["question"], row["steps"]) for row in whole] + [
@@ -57,12 +57,12 @@ def examples(rows: Sequence[dict], layouter: Layouter, rng: random.Random) -> li
     ]
 
 
-def batches(found: list[Example], max_tokens: int, rng: random.Random) -> Iterator[list[Example]]:
+def batches(pool: list[Example], max_tokens: int, rng: random.Random) -> Iterator[list[Example]]:
     """All examples once, in batches of similar length and at most `max_tokens` padded tokens, in random order.
 
     A short example is often short because it ends with an error, so an update needs batches of several lengths.
     """
-    ordered = sorted(found, key=lambda e: (len(e.ids), rng.random()))
+    ordered = sorted(pool, key=lambda e: (len(e.ids), rng.random()))
     packed: list[list[Example]] = [[]]
     for example in ordered:
         if packed[-1] and len(example.ids) * (len(packed[-1]) + 1) > max_tokens:
@@ -91,7 +91,8 @@ def counts(batch: Sequence[Example]) -> tuple[int, int, int]:
 def losses(model: Qwen2ForCausalLM, batch: Sequence[Example], bad: int, good: int) -> Sums:
     """The losses of a padded batch."""
     device = model.device
-    ids = pad_sequence([torch.tensor(e.ids) for e in batch], True, model.config.pad_token_id).to(device)
+    padding = model.config.pad_token_id or 0
+    ids = pad_sequence([torch.tensor(e.ids) for e in batch], True, padding).to(device)
     targets = pad_sequence([torch.tensor(e.targets) for e in batch], True, UNKNOWN).to(device)
     tags = torch.zeros_like(ids, dtype=torch.bool)
     for row, example in enumerate(batch):
@@ -117,8 +118,9 @@ def train(args: argparse.Namespace) -> None:
     assert isinstance(card, cards.PRMCard)
     layouter = Layouter(card, tokenizer)
     good, bad = layouter.single_token("good", card.good), layouter.single_token("bad", card.bad)
-    rows = [json.loads(line) for line in args.data.read_text(encoding="utf-8").splitlines()]
-    model = deeper(args.init, args.new_layers).to("cuda" if torch.cuda.is_available() else "cpu").train()
+    rows = [row for _, row in checked_rows(args.data)]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = deeper(args.init, args.new_layers).to(device).train()  # type: ignore[arg-type]  # transformers wraps `to`
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
     epochs = [examples(rows, layouter, rng) for _ in range(args.epochs)]
     total = sum(len(e.ids) for epoch in epochs for e in epoch)
@@ -133,7 +135,8 @@ def train(args: argparse.Namespace) -> None:
             terms, means = counts([e for batch in micro for e in batch]), [0.0, 0.0, 0.0]
             for batch in micro:
                 parts = [part / n for part, n in zip(losses(model, batch, bad, good), terms, strict=True)]
-                sum(weight * part for weight, part in zip(WEIGHTS, parts, strict=True)).backward()
+                tags, tokens, following = (weight * part for weight, part in zip(WEIGHTS, parts, strict=True))
+                (tags + tokens + following).backward()
                 means = [mean + part.item() for mean, part in zip(means, parts, strict=True)]
                 seen += sum(len(e.ids) for e in batch)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

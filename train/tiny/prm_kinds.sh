@@ -76,4 +76,4 @@ set --
 for kind in $KINDS $JUDGES; do
     set -- "$@" "$kind=$OUT/results/$kind-arithmetic" "$kind=$OUT/results/$kind-best_of_n"
 done
-"$PYTHON" prm/compare.py "$@" --markdown | tee "$OUT/table.md"
+"$PYTHON" prm/prm_table.py "$@" --markdown | tee "$OUT/table.md"

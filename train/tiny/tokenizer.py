@@ -26,7 +26,7 @@ def save_tokenizer(folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     vocab = {char: index for index, char in enumerate(sorted(ByteLevel.alphabet()))}
-    tokenizer = Qwen2Tokenizer(
+    tokenizer = Qwen2Tokenizer(  # type: ignore[arg-type]  # unk_token may be None
         vocab=vocab, merges=[], unk_token=None, eos_token=EOS, pad_token=EOS, chat_template=CHAT_TEMPLATE
     )
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL])

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -59,7 +59,7 @@ def batches(tokenizer, seed: int, max_tokens: int) -> Iterator[tuple[torch.Tenso
             labels = [t if keep else IGNORE for piece, keep in zip(pieces, learn, strict=True) for t in piece]
             pool.append((ids, labels))
         pool.sort(key=lambda sample: len(sample[0]))
-        packed, batch = [], []
+        packed, batch = list[list[Any]](), list[Any]()
         for sample in pool:
             if batch and len(sample[0]) * (len(batch) + 1) > max_tokens:
                 packed.append(batch)
@@ -98,7 +98,7 @@ def train(args: argparse.Namespace) -> Spent:
         model = Qwen2ForCausalLM.from_pretrained(args.init, dtype=torch.float32, attn_implementation="eager")
     else:
         model = new_model(len(tokenizer), tokenizer.eos_token_id, args.hidden, args.layers)
-    model.to(device).train()
+    model.to(device).train()  # type: ignore[arg-type]  # transformers wraps `to`
     print(f"{model.num_parameters():,} parameters on {device}", flush=True)
     decay = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
@@ -131,11 +131,11 @@ def train(args: argparse.Namespace) -> Spent:
     return spent
 
 
-def save(model: Qwen2ForCausalLM, tokenizer, folder: Path) -> None:
+def save(model: Qwen2ForCausalLM, tokenizer: Any, folder: Path) -> None:
     """Write a bf16 copy of the model, with its tokenizer, in Hugging Face format."""
     import copy
 
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)  # type: ignore[arg-type]  # transformers wraps `to`
     tokenizer.save_pretrained(folder)
 
 

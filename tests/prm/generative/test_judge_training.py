@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from envs.base_env import Problem
 from prm.benchmarks.cases import Case, Skips
-from prm.generative import finetune, make_data, rows, sft
-from prm.generative.rows import Row
+from prm.generative import finetune, make_data, sft, verdicts
+from prm.generative.verdicts import VerdictRow
 from prm.training.plan import collate
 from reason.common.errors import UserError
 from reason.engine.slots import ATTENTION
@@ -69,8 +69,8 @@ def test_the_loss_is_that_of_the_completion_alone(policy: Path) -> None:
     """Against transformers' own loss with the prompt masked; rows of different length in one pass."""
     tokenizer = AutoTokenizer.from_pretrained(policy)
     trainee = sft.load(str(policy), CARD)
-    learnt = [Row(prompt="1\n<|check|>", completion="Yes", label=1, id=""),
-            Row(prompt="7 * 7 + 1\n<|check|>", completion="7 * 7 = 49; 49 + 1\nNo", label=0, id="")]  # fmt: skip
+    learnt = [VerdictRow(prompt="1\n<|check|>", completion="Yes", label=1, id=""),
+            VerdictRow(prompt="7 * 7 + 1\n<|check|>", completion="7 * 7 = 49; 49 + 1\nNo", label=0, id="")]  # fmt: skip
     examples = [sft.encode(row, CARD, tokenizer) for row in learnt]
     one = collate(examples)
     with torch.no_grad():
@@ -97,7 +97,7 @@ def test_a_chat_judge_is_trained_in_the_template_that_its_worker_answers_with(po
     card = cards.find("lm-judge", "prm")
     assert isinstance(card, PRMCard)
     steps = ("1 + 2 = 3; 3 * 3", "3 * 3 = 9")
-    row = rows.row(card, Case("f", "a", "1 + 2 * 3", steps, (1, 0)), 1)
+    row = verdicts.row(card, Case("f", "a", "1 + 2 * 3", steps, (1, 0)), 1)
     example = sft.encode(row, sft.with_template(card, tokenizer), tokenizer)
     served = with_template(card, tokenizer)
     assert isinstance(served, PRMCard)
@@ -122,7 +122,7 @@ def test_rows_that_cannot_be_learnt_are_named(policy: Path, tmp_path: Path) -> N
     assert len(sft.encode_all(found, CARD, tokenizer, skips)) == 1
     assert len(skips.messages) == 2
     with pytest.raises(UserError, match="more than the 1024"):
-        sft.encode(Row(prompt="1" * 1100, completion="Yes", label=1, id=""), CARD, tokenizer)
+        sft.encode(VerdictRow(prompt="1" * 1100, completion="Yes", label=1, id=""), CARD, tokenizer)
 
 
 @dataclass

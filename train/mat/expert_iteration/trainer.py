@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import TrainingArguments
 
 from prm.benchmarks.cases import Skips
-from prm.generative.rows import Row
+from prm.generative.verdicts import VerdictRow
 from prm.training import plan as plans
 from prm.training.examples import Example
 from prm.training.plan import Plan
@@ -28,7 +28,7 @@ from train.mat.buffers.batches import Pass
 WEIGHTS = "trained.safetensors"  # of a checkpoint: what is trained, in fp32
 
 
-def encode_all(found: Sequence[tuple[str, Row]], policy: Policy, skips: Skips) -> list[Example]:
+def encode_all(found: Sequence[tuple[str, VerdictRow]], policy: Policy, skips: Skips) -> list[Example]:
     """The examples of all rows; one that cannot be learnt is a bad row. Raises UserError."""
     examples = []
     for where, row in found:

@@ -13,7 +13,7 @@ from envs.base_env import load_task
 from prm.benchmarks.cases import Case
 from prm.generative.make_data import main
 from prm.generative.rationales import JudgeWriter, PolicyWriter, verified
-from prm.generative.rows import labelled, read_verdict, row
+from prm.generative.verdicts import labelled, read_verdict, row
 from reason.inference.base import Sample, Sampling
 from reason.inference.judge import judge_prompt
 from reason.inference.ledger import Ledger

@@ -13,14 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypedDict
 
-from prm.benchmarks.cases import RIGHT, UNKNOWN, WRONG, Case
+from data.preprocess.common import RIGHT, UNKNOWN, WRONG
+from prm.benchmarks.cases import Case
 from reason.inference.judge import asking
 from reason.model_cards.card import PRMCard
 
 MAX_TEXT = 20_000  # characters of a judge's text that are looked at
 
 
-class Row(TypedDict):
+class VerdictRow(TypedDict):
     """A line of the file."""
 
     prompt: str
@@ -36,11 +37,13 @@ def labelled(case: Case, after_first_error: bool = False) -> Iterator[int]:
             yield index
 
 
-def row(card: PRMCard, case: Case, index: int, rationale: str = "") -> Row:
+def row(card: PRMCard, case: Case, index: int, rationale: str = "") -> VerdictRow:
     """The row of one step. `rationale` holds the card's `end`."""
     label = case.labels[index]
     prompt = asking(card, case.question, case.steps[: index + 1])
-    return Row(prompt=prompt, completion=rationale + verdict(card, label), label=label, id=f"{case.id}#{index + 1}")
+    return VerdictRow(
+        prompt=prompt, completion=rationale + verdict(card, label), label=label, id=f"{case.id}#{index + 1}"
+    )
 
 
 def verdict(card: PRMCard, label: int) -> str:

@@ -1,10 +1,10 @@
-"""`prm/compare.py`: results of several PRMs in one table."""
+"""`prm/prm_table.py`: results of several PRMs in one table."""
 
 import json
 
 import pytest
 
-from prm.compare import main
+from prm.prm_table import main
 
 
 def result(folder, prm, **tables):

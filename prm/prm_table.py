@@ -1,4 +1,4 @@
-"""PRMs side by side, from folders of prm/evaluate.py: `python prm/compare.py [NAME=]DIR... [--markdown]`.
+"""PRMs side by side, from folders of prm/evaluate.py: `python prm/prm_table.py [NAME=]DIR... [--markdown]`.
 
 A row a PRM: AUC and ECE of its steps, F1 of the first error at the threshold that the other half of the data chose,
 and what its card's vote makes of a best-of-N run, at the largest N. Folders with the same name, or the same PRM where
@@ -17,11 +17,12 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from prm.benchmarks.report import show
-from reason.common.command import Parser
+from reason.common.command import Parser, run_command
 from reason.common.errors import UserError
-from reason.evaluation import records
+from reason.common.files import read_json
 from reason.evaluation.compare import layout
 
+PROG = "prm_table.py"
 FIGURES = ("AUC", "F1", "ECE")
 BASELINE = "baseline: "
 
@@ -54,7 +55,7 @@ def table(folders: list[str]) -> list[list[str]]:
     rows: dict[str, dict[str, str]] = {}
     for argument in folders:
         given, _, path = argument.rpartition("=")
-        result = records.read_json(Path(path) / "result.json")
+        result = read_json(Path(path) / "result.json")
         try:
             for name, column, text in figures(result, given or result["PRM"]["name"]):
                 rows.setdefault(name, {})[column] = text
@@ -68,16 +69,11 @@ def table(folders: list[str]) -> list[list[str]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    p = Parser(prog="compare.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog=PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("folders", nargs="+", metavar="[NAME=]DIR")
     p.add_argument("--markdown", action="store_true", help="print a Markdown table")
     args = p.parse_args(arguments)
-    try:
-        print(layout(table(args.folders), args.markdown))
-    except UserError as error:
-        print(f"compare.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(PROG, lambda: print(layout(table(args.folders), args.markdown)))
 
 
 if __name__ == "__main__":
