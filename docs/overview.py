@@ -1,7 +1,8 @@
 """Draws figure/overview.svg, the picture of README.md: `python docs/overview.py`.
 
 Left: the loop from search to process data, PRM, policy and back. Right: what the PRM is worth on the embedded task,
-from the main table of docs/results.md. The boxes bring their own background, so it is readable on a light and a dark page.
+from the main table of docs/results.md. The boxes bring their own background, so it is readable
+on a light and a dark page.
 """
 
 from __future__ import annotations

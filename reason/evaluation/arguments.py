@@ -13,8 +13,9 @@ from typing import Any
 
 from reason.common.command import Parser, fraction, positive, str2bool
 from reason.common.errors import UserError
-from reason.common.options import add_options, fields_of, flag_of
-from reason.guided_search import METHODS, method_of, methods_with
+from reason.common.options import fields_of, flag_of
+from reason.guided_search import METHODS, method_of
+from reason.guided_search.flags import add_search_flags, own_options
 from reason.guided_search.options import SearchOptions
 
 ELSEWHERE = ("seed", "few_shot")  # shared options that stand among the flags of the data and of the run
@@ -30,11 +31,7 @@ def parser() -> argparse.ArgumentParser:
     a("--rm_card", metavar="NAME", help="refuse an RM that is served with another card")
     a("--controller_addr", default="http://127.0.0.1:28777", metavar="URL", help="default %(default)s")
     a("--method", required=True, help=", ".join(METHODS))
-    add_options(p.add_argument_group("search"), SearchOptions, skip=ELSEWHERE)
-    for methods in dict.fromkeys(tuple(methods_with(name)) for name in own_options()):
-        first = METHODS[methods[0]]
-        group = p.add_argument_group(" and ".join(methods))
-        add_options(group, first, skip=[name for name in fields_of(first) if tuple(methods_with(name)) != methods])
+    add_search_flags(p, skip=ELSEWHERE)
     _add_run(p.add_argument_group("data").add_argument, p.add_argument_group("run").add_argument)
     return p
 
@@ -57,11 +54,6 @@ def _add_run(data: Callable[..., Any], run: Callable[..., Any]) -> None:
     run("--request_timeout", type=float, default=600.0, help="seconds without a byte of a worker; default %(default)s")
     run("--local", action="store_true", help="one question at a time")
     run("--allow_errors", type=fraction, default=0.0, metavar="FRACTION", help="of failed questions with exit status 0")
-
-
-def own_options() -> dict[str, Any]:
-    """The options that single methods have, by name, with their defaults."""
-    return {name: field.default for method in METHODS.values() for name, field in fields_of(method).items()}
 
 
 def check(args: argparse.Namespace) -> None:

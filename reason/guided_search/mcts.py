@@ -54,6 +54,7 @@ async def vanila_mcts(
     way are left, unless nothing was found, when one sample ends the best of them.
     """
     puct = Puct(options)  # whose closed nodes are the leaves that were walked to
+    tree.visits = puct.visits
     expansions, found = 4 * num_path * max_depth, 0
     known, in_vain = -1, 0  # nodes and solutions at the last progress; walks since
 

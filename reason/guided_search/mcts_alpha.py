@@ -53,6 +53,7 @@ async def decode(tree: SearchTree, num_simulation: int, width: int, max_depth: i
     writes the rest. None when a limit of the question forbids that.
     """
     node, puct = tree.root, Puct(options)
+    tree.visits = puct.visits
     while not node.finished:
         current, started = node, 0
 

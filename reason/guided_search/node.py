@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from reason.inference.base import Sample
+
+
+@dataclass
+class Visits:
+    """What walks of a Monte Carlo tree search left at one node."""
+
+    count: int = 0
+    value_sum: float = 0.0
+    value_max: float = -math.inf
+    virtual: int = 0  # walks that are on their way below the node
 
 
 @dataclass(eq=False)

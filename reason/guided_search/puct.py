@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from reason.common.options import option
 from reason.guided_search.method import Method
-from reason.guided_search.node import Node
+from reason.guided_search.node import Node, Visits
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,6 @@ class MCTS(Method, ABC):
     leaves_in_flight: int = option(1, "walks of a tree at once", metavar="K", least=1)
 
     counts_steps: ClassVar[bool] = True
-
-
-@dataclass
-class Visits:
-    """What walks of a search left at one node."""
-
-    count: int = 0
-    value_sum: float = 0.0
-    value_max: float = -math.inf
-    virtual: int = 0  # walks that are on their way below the node
 
 
 class Puct:

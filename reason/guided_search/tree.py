@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from envs.base_env import Grader, Problem, Task, ending, split_steps
 from reason.common.seeds import draw_seed
 from reason.guided_search.limits import Limits
-from reason.guided_search.node import Node
+from reason.guided_search.node import Node, Visits
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution
 from reason.inference.base import LanguageModel, ModelError, RewardModel, Sample, Sampling
@@ -56,6 +56,7 @@ class SearchTree:
         self.prompt = render(lm.card, task.prompt(problem), task.few_shot if options.few_shot else ())
         self.root = Node(None, "", path)
         self.parts: list[SearchTree] = []  # what `split` made of it
+        self.visits: Mapping[Node, Visits] = {}  # of a Monte Carlo tree search
         self.draws = 0  # calls of `draw`
         self.nodes = 0  # below the root
         self._sampled = 0  # whole solutions drawn by `sample_solutions`

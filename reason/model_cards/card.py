@@ -31,6 +31,7 @@ class LMCard:
     step_separator: str = "\n\n"
     stop: tuple[str, ...] = ()  # texts that end a solution, beside the end-of-text token
     sampling: dict[str, float] = field(default_factory=dict)  # temperature, top_p, top_k
+    task: str = ""  # the task whose prompt it was trained on
     models: tuple[str, ...] = ()  # hub ids and folder names
     kind: str = "lm"
 
