@@ -99,14 +99,23 @@ def load_task(name: str) -> Task:
 
 
 def split_steps(text: str, separator: str) -> list[str]:
-    """Cut `text` after each separator. Joining the steps gives `text` again; empty text has no step.
+    """Cut `text` into steps: after each separator, with what is blank behind it.
+
+    No step is blank: blank text at the beginning belongs to the first step, other blank text to the step before it.
+    Joining the steps gives `text` again; blank text has no step.
 
     >>> split_steps("a\\nb\\nc", "\\n")
     ['a\\n', 'b\\n', 'c']
     """
-    pieces = text.split(separator)
-    steps = [piece + separator for piece in pieces[:-1]]
-    return steps + [pieces[-1]] if pieces[-1] else steps
+    pieces = [piece + separator for piece in text.split(separator)]
+    pieces[-1] = pieces[-1].removesuffix(separator)
+    steps: list[str] = []
+    for piece in pieces:
+        if steps and (not piece.strip() or not steps[-1].strip()):
+            steps[-1] += piece
+        elif piece:
+            steps.append(piece)
+    return steps if text.strip() else []
 
 
 def ending(text: str, finish_reason: str, separator: str, to_end: bool, depth: float, max_depth: float) -> str | None:

@@ -168,18 +168,40 @@ class SearchTree:
     async def generate(
         self, node: Node, seeds: Sequence[int], to_end: bool, greedy: bool = False, continued: bool = True
     ) -> list[Sample]:
-        """One sample for each seed, of one step or of the whole rest; `continued`: whether any may be gone on from."""
-        card, options = self.lm.card, self.options
+        """One sample for each seed, of one step or of the whole rest; `continued`: whether any may be gone on from.
+
+        No step is blank: behind blank text a sample goes on, and blank text at the end of a solution is left out.
+        """
+        steps, options = node.steps(), self.options
         left = max(1, options.max_new_tokens - sum(member.num_tokens for member in node.lineage()))
         sampling = Sampling(
             temperature=0.0 if greedy else options.temperature,
             top_p=1.0 if greedy else options.top_p,
             top_k=-1 if greedy else options.top_k,
             max_tokens=left if to_end else min(left, options.max_step_tokens),
-            stop=card.stop if to_end else (card.step_separator, *card.stop),
+            stop=self.lm.card.stop if to_end else (self.lm.card.step_separator, *self.lm.card.stop),
             continued=continued,
         )
-        return await self.lm.generate(self.prompt + "".join(node.steps()), sampling, seeds, self.ledger)
+        samples = await self.lm.generate(self.prompt + "".join(steps), sampling, seeds, self.ledger)
+        if to_end or not any(sample.text.isspace() for sample in samples):
+            return samples
+        beyond = (self._beyond_blank(steps, sampling, *drawn) for drawn in zip(samples, seeds, strict=True))
+        return await asyncio.gather(*beyond)
+
+    async def _beyond_blank(self, steps: list[str], sampling: Sampling, sample: Sample, seed: int) -> Sample:
+        """A sample of one step, drawn on while it is blank."""
+        goes_on = sample.finish_reason == "stop"
+        while goes_on and sample.text.isspace() and sample.text.endswith(self.lm.card.step_separator):
+            left = sampling.max_tokens - sample.num_tokens
+            if left < 1:
+                return replace(sample, text="", finish_reason="length")
+            seed = draw_seed(seed, self.problem.id, (), 0, 0)
+            prompt = self.prompt + "".join(steps) + sample.text
+            (more,) = await self.lm.generate(prompt, replace(sampling, max_tokens=left), [seed], self.ledger)
+            tokens, logprob = sample.num_tokens + more.num_tokens, sample.logprob + more.logprob
+            sample = replace(more, text=sample.text + more.text, num_tokens=tokens, logprob=logprob)
+            goes_on = more.finish_reason == "stop" and more.text != ""
+        return replace(sample, text="") if sample.text.isspace() else sample
 
     async def score(self, solutions: list[list[str]]) -> Sequence[Sequence[float]]:
         """One score a step; a solution without steps has none and is not sent. Raises ModelError for another number."""

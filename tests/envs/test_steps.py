@@ -4,12 +4,21 @@ import pytest
 
 from envs.base_env import ending, split_steps
 
+BLANK = [
+    ("a\n\n\n\nb", ["a\n\n\n\n", "b"]),
+    ("a\n\n \n\nb\n\n", ["a\n\n \n\n", "b\n\n"]),
+    ("\n\n\n\na\n\nb", ["\n\n\n\na\n\n", "b"]),
+    ("a\n\n\n", ["a\n\n\n"]),
+    ("a\n\n\nb", ["a\n\n", "\nb"]),
+    ("\n\n \n\n", []),
+    ("", []),
+]
 
-def test_cutting_into_steps_loses_nothing():
-    for text in ("", "a", "a\n", "a\n\nb", "\n", "a\nb\n"):
-        assert "".join(split_steps(text, "\n")) == text
-    assert split_steps("a\n\nb", "\n") == ["a\n", "\n", "b"]
-    assert split_steps("", "\n") == []
+
+@pytest.mark.parametrize("text, steps", BLANK)
+def test_no_step_is_blank_and_cutting_loses_nothing(text, steps):
+    assert split_steps(text, "\n\n") == steps
+    assert "".join(steps) == (text if text.strip() else "")
 
 
 @pytest.mark.parametrize("text, finish_reason, to_end, depth, expected", [

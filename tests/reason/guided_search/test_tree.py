@@ -67,6 +67,28 @@ async def test_an_end_of_text_without_text_is_no_step_and_keeps_the_score():
     assert tree.solutions()[0].scores == (0.6,)
 
 
+async def test_no_step_is_blank():
+    """Blank lines behind a step are drawn on; the step that comes then counts as one, with all its tokens."""
+    script = {"": ["a\n", "\n"], "\n": ["\n"], "\n\n": ["b\n"], "a\n": ["\n", " \n"]}
+    script |= {"a\n\n": ["answer 1"], "a\n \n": [""], "\n\nb\n": ["\n"], "\n\nb\n\n": ["..."]}
+    rm = ScriptedRM({"a\n": 0.9, "\n\nb\n": 0.8, "\nanswer 1": 0.7})
+    tree = grow(ScriptedLM(script), rm)
+    a, b = await tree.expand([tree.root], 2)
+    assert [(n.step, n.num_tokens, n.finished) for n in (a, b)] == [("a\n", 1, False), ("\n\nb\n", 3, False)]
+    answer, end = await tree.expand([a], 2)
+    assert (answer.step, answer.finish_reason, end.step, end.finish_reason) == ("\nanswer 1", "stop", "", "stop")
+    assert all(step.strip() for steps in rm.scored for step in steps)
+    assert tree.limits.steps == 4
+
+
+async def test_endless_blank_lines_are_cut_at_the_tokens_of_a_step():
+    lm = ScriptedLM({"\n" * i: ["\n"] for i in range(9)})
+    tree = grow(lm, ScriptedRM({}), max_step_tokens=8)
+    (end,) = await tree.expand([tree.root], 1)
+    assert (end.step, end.finish_reason, end.num_tokens) == ("", "length", 8)
+    assert len(lm.asked) == 8
+
+
 async def test_whole_rests_become_chains_with_a_score_for_each_step():
     lm = ScriptedLM({"": ["a\n"], "a\n": ["b\n"], "a\nb\n": ["answer 3"]})
     tree = grow(lm, ScriptedRM({"a\n": 0.9, "b\n": 0.8, "answer 3": 0.7}))

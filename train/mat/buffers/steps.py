@@ -23,19 +23,21 @@ def cut_steps(
 ) -> list[Step]:
     """The steps of a solution, whose texts join to `text`; the last one ends with the last token.
 
-    A step ends with the token that completes its separator. What has no token of its own is no step of its own: blank
-    text belongs to the step before it, as does an end-of-text token, and steps that end within one token are one.
+    A step ends with the token that completes its last separator. An end-of-text token belongs to the step before, and
+    steps that end within one token are one. Text that is blank as a whole is one step.
     """
     pieces, ends = split_steps(text, separator), _separator_ends(tokenizer, prompt_ids, token_ids, text, separator)
     found: list[Step] = []
-    for i, piece in enumerate(pieces):
-        end = ends[i] if i < len(ends) else len(token_ids)
-        if found and (end <= found[-1].end or not piece.strip() or not found[-1].text.strip()):
-            found[-1] = Step(found[-1].text + piece, max(end, found[-1].end))
+    separators = 0
+    for piece in pieces:
+        separators += piece.count(separator)
+        end = ends[separators - 1] if separator in piece and separators <= len(ends) else len(token_ids)
+        if found and end <= found[-1].end:
+            found[-1] = Step(found[-1].text + piece, found[-1].end)
         else:
             found.append(Step(piece, end))
     if not found:
-        return [Step("", len(token_ids))]
+        return [Step(text, len(token_ids))]
     return [*found[:-1], Step(found[-1].text, len(token_ids))]
 
 
