@@ -1,8 +1,7 @@
 """Draws figure/overview.svg, the picture of README.md: `python docs/overview.py`.
 
 Left: the loop from search to process data, PRM, policy and back. Right: what the PRM is worth on the embedded task,
-from the main table of docs/results.md. The boxes bring their own background, so it is readable
-on a light and a dark page.
+from the main table of docs/results.md. Boxes have a background of their own, so a light and a dark page can hold it.
 """
 
 from __future__ import annotations
