@@ -24,6 +24,7 @@ from tenacity import (
 )
 
 from envs.base_env import Problem
+from reason.common.addresses import plain_address
 from reason.common.errors import UserError
 from reason.inference import judge
 from reason.inference.base import ModelError, Sample, Sampling, ServiceError, Unavailable
@@ -65,9 +66,8 @@ class Services:
     stats: Stats = field(default_factory=Stats)
 
     async def __aenter__(self) -> Services:
-        address = self.controller_addr if "://" in self.controller_addr else f"http://{self.controller_addr}"
-        self.controller_addr = address.rstrip("/").replace("//0.0.0.0", "//127.0.0.1")
-        self.session = aiohttp.ClientSession(
+        self.controller_addr = plain_address(self.controller_addr)
+        self.session = aiohttp.ClientSession(  # which takes no proxy from the environment
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=300),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self.request_timeout),
         )

@@ -52,6 +52,8 @@ class Worker(base_model_worker.BaseModelWorker):
         self.card = card
         self.semaphore = asyncio.Semaphore(args.limit_worker_concurrency)
         self.stopping = threading.Event()
+        self.to_controller = requests.Session()
+        self.to_controller.trust_env = False  # the environment's proxy is for a hub, not for our own parts
 
     def make_conv_template(self, conv_template: str | None = None, model_path: str | None = None) -> Conversation:
         """A layout that adds nothing: prompts come ready. (The parent's imports torch and transformers.)"""
@@ -118,13 +120,14 @@ class Worker(base_model_worker.BaseModelWorker):
             "worker_status": self.get_status(),
             "multimodal": False,
         }
-        requests.post(f"{self.controller_addr}/register_worker", json=payload, timeout=5).raise_for_status()
+        url = f"{self.controller_addr}/register_worker"
+        self.to_controller.post(url, json=payload, timeout=5).raise_for_status()
         logger.info("registered %s at %s", ", ".join(self.model_names), self.controller_addr)
 
     def send_heart_beat(self) -> None:
         """Tell the controller that this worker lives, and register again where it forgot us."""
         payload = {"worker_name": self.worker_addr, "queue_length": self.get_queue_length()}
-        reply = requests.post(f"{self.controller_addr}/receive_heart_beat", json=payload, timeout=5)
+        reply = self.to_controller.post(f"{self.controller_addr}/receive_heart_beat", json=payload, timeout=5)
         reply.raise_for_status()
         if not reply.json()["exist"]:
             self.register_to_controller()

@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from reason.common.addresses import http_address
 from reason.common.errors import UserError
 from reason.engine.loading import check_model_path
 from reason.engine.memory import keep_freed_memory
@@ -130,8 +131,7 @@ def main(
         logging.getLogger(name).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # while the model loads; `finally` blocks still run
     if args.worker_address is None:
-        reachable = "127.0.0.1" if args.host in ("0.0.0.0", "::") else args.host
-        args.worker_address = f"http://{reachable}:{args.port}"
+        args.worker_address = http_address(args.host, args.port)
     args.model_path = args.model_path.rstrip("/")
     try:
         check_model_path(args.model_path)

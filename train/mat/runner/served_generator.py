@@ -51,9 +51,11 @@ class ServedGenerator:
         """What went wrong at one worker."""
         url, wanted = f"{address}/worker_update_weights", {"folder": str(self.folder)}
         try:
-            reply = requests.post(url, json=wanted, timeout=SECONDS)
-            reply.raise_for_status()
-            data = reply.json()
+            with requests.Session() as session:
+                session.trust_env = False  # the environment's proxy is not for our own parts
+                reply = session.post(url, json=wanted, timeout=SECONDS)
+                reply.raise_for_status()
+                data = reply.json()
         except (requests.RequestException, ValueError) as error:
             return f"the worker at {address} did not take the weights: {error}"
         return f"the worker at {address}: {data['text']}" if data["error_code"] else None

@@ -69,7 +69,7 @@ total_batch_size=$total_batch_size lora_r=$lora_r seed=$seed${*:+ $*}"
 printf '%s\n' "$settings" | cmp -s - "$save_dir/settings.txt" ||
     refuse "$save_dir holds a training with other settings ($save_dir/settings.txt): set save_dir"
 
-serving=no # start_services cleans up after itself when it does not come to its end
+serving=no # serve cleans up after itself when it does not come to its end
 leave() {
     status=$?
     trap '' INT TERM
@@ -82,11 +82,10 @@ trap 'exit 143' TERM
 
 serve() { # POLICY: unless it is served already
     [ "$serving" = no ] || return 0
-    (
-        POLICY_MODEL_NAME=$1
-        . reason/llm_service/service_lib.sh
-        start_services
-    )
+    "$PYTHON" -m reason.llm_service.serve --model_base "$MODEL_BASE" --policy_model_name "$1" \
+        --value_model_name "$VALUE_MODEL_NAME" --num_lm_worker "$NUM_LM_WORKER" --num_rm_worker "$NUM_RM_WORKER" \
+        --engine "$ENGINE" --host_addr "$HOST_ADDR" --controller_port "$CONTROLLER_PORT" \
+        --worker_base_port "$WORKER_BASE_PORT"
     serving=yes
 }
 
