@@ -151,6 +151,7 @@ elif ! is_done "$engine"; then
 fi
 if ! is_done core; then
     [ "$resolved" = yes ] || must "requirements" pip_install -r requirements.txt
+    must "build requirements" pip_install "$(extra build)"
     must "OpenR" pip_install --no-deps --no-build-isolation -e .
     [ "$engine" = gpu ] || "$python" -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' ||
         echo "    note: pip found torch with CUDA only; it runs on the CPU too"
