@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import mpmath
 from mpmath import mp
@@ -21,9 +22,20 @@ from envs.grading.policy import Policy
 
 AGREEMENT = 40  # of the DIGITS that must agree
 MAX_SCALE = 2_000  # decimal digits before or after the point of a value that is compared to its last digit
-POINTS = 3  # at which an identity must hold
-_TRIES = 9
-_RANGES = [(1, 3), (3, 7), (-4, -1), (0, 1), (7, 20), (-1, 0), (1, 2), (20, 60), (2, 5)]
+POINTS = 3  # at which an identity in one variable must hold; with more, every pattern of signs has its point
+_Range = tuple[int, int]
+_Ranges = tuple[_Range, _Range, _Range]  # of the first variable, and in turn of the second and the others
+_FIRST, _SECOND = (-4, -1), (0, 1)
+_RANGES: list[_Ranges] = [  # of each point
+    ((1, 3), (1, 3), (1, 3)), ((3, 7), (3, 7), (3, 7)), (_FIRST, _SECOND, _FIRST), (_SECOND, _FIRST, _SECOND),
+    ((-9, -2), (-9, -2), (-9, -2)), (_FIRST, (1, 2), (1, 2)), ((7, 20), (2, 5), (20, 60)),
+    ((-1, 0), (-1, 0), (-1, 0)), ((20, 60), (20, 60), (7, 20)), ((100, 999), (60, 200), (200, 500)),
+    ((-300, -100), (-900, -300), (-99, -60)),
+]  # fmt: skip
+_SIGN_PATTERNS = 6  # of the ranges, which two or more variables need
+_STEPPED = {"floor", "ceil", "mod"}
+_PIECEWISE = {"abs", "max", "min", "root", "sign", "sgn"} | _STEPPED
+_STEPS = 60  # further points for functions that are constant between steps
 
 
 class Undecided(Exception):
@@ -118,10 +130,15 @@ def identical(gold: Node, answer: Node, names: Sequence[str]) -> bool:
     agreed = skipped = 0
     last: Point = {}
     digits = _agreement(gold, answer)
-    for point in points(names):
+    wanted, ranges = _needed((gold, answer), names)
+    for point in points(names, ranges):
         try:
             left, right = value(gold, point), value(answer, point)
         except (Undefined, ValueError, ZeroDivisionError, OverflowError):
+            continue
+        except TooCostly:
+            if agreed < POINTS:
+                raise
             continue
         except (NoValue, KeyError) as error:
             raise Undecided(f"no value: {error}") from None
@@ -132,7 +149,7 @@ def identical(gold: Node, answer: Node, names: Sequence[str]) -> bool:
             return False
         agreed += 1
         last = point
-        if agreed == POINTS:
+        if agreed == wanted:
             break
     if agreed:
         return digits < AGREEMENT or _confirmed(gold, answer, last)
@@ -153,13 +170,46 @@ def _identical_at_integers(gold: Node, answer: Node, names: Sequence[str]) -> bo
     return True
 
 
-def points(names: Sequence[str]) -> Iterator[Point]:
-    """Fixed generic points, a function of the variables' names alone, over positive, negative and small values."""
-    for low, high in _RANGES[:_TRIES]:
-        yield {
-            name: low + (high - low) * mpmath.mpf(zlib.crc32(f"{name} {low} {high}".encode()) % 999983 + 1) / 1000003
-            for name in names
-        }
+def points(names: Sequence[str], ranges: Sequence[_Ranges] = _RANGES) -> Iterator[Point]:
+    """Fixed generic points, a function of the variables' names and the ranges alone."""
+    for number, row in enumerate(ranges):
+        yield {name: _between(*row[min(place, 2 - place % 2)], f"{name} {number}") for place, name in enumerate(names)}
+
+
+def _between(low: int, high: int, key: str) -> Value:
+    return low + (high - low) * mpmath.mpf(zlib.crc32(key.encode()) % 999983 + 1) / 1000003
+
+
+def _needed(nodes: Sequence[Node], names: Sequence[str]) -> tuple[int, Sequence[_Ranges]]:
+    """(points at which both must agree, ranges of all points).
+
+    Of functions in pieces, points on both sides of every constant, and many between steps, must all agree.
+    """
+    pieces = {call.name for node in nodes for call in _pieces(node)}
+    if not pieces:
+        return POINTS if len(names) == 1 else _SIGN_PATTERNS, _RANGES
+    reach = 1 + max((abs(int(n)) for node in nodes for n in _constants(node)), default=0)
+    above, below = (reach, 3 * reach), (-3 * reach, -reach)
+    ranges = [*_RANGES, (above, above, above), (below, below, below), (above, below, above), (below, above, below)]
+    if pieces & _STEPPED:
+        ranges += [((-30, 30), (-30, 30), (-30, 30))] * _STEPS
+    return len(ranges), ranges
+
+
+def _constants(node: Node) -> Iterator[Fraction]:
+    """The numbers in it that are not too large for a generic point."""
+    if isinstance(node, Num) and abs(node.value) < 10**9:
+        yield node.value
+    for child in children(node):
+        yield from _constants(child)
+
+
+def _pieces(node: Node) -> Iterator[Call]:
+    """The calls of functions in pieces that depend on a variable."""
+    if isinstance(node, Call) and node.name in _PIECEWISE and symbols(node):
+        yield node
+    for child in children(node):
+        yield from _pieces(child)
 
 
 def _is_complex(x: Value) -> bool:
@@ -202,7 +252,9 @@ def proportional(gold: Node, answer: Node, names: Sequence[str]) -> Value | None
     """The constant c != 0 with gold = c * answer at all points, or None; raises Undecided."""
     ratio: Value | None = None
     agreed = 0
-    for point in points(names):
+    wanted, ranges = _needed((gold, answer), names)
+    wanted += 1
+    for point in points(names, ranges):
         try:
             left, right = value(gold, point), value(answer, point)
         except (Undefined, ValueError, ZeroDivisionError, OverflowError):
@@ -217,7 +269,7 @@ def proportional(gold: Node, answer: Node, names: Sequence[str]) -> Value | None
             return None
         ratio = left / right
         agreed += 1
-        if agreed == POINTS + 1:
+        if agreed == wanted:
             return ratio
     if agreed > 1:
         return ratio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from envs.grading.exact import Undefined, exact
@@ -10,6 +11,19 @@ from envs.grading.policy import Policy
 from envs.grading.units import dimension
 
 _MULTIPLIERS = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_PARTS = {2: "half halves", 3: "third thirds", 4: "fourth fourths", 5: "fifth fifths", 6: "sixth sixths",
+          7: "seventh sevenths", 8: "eighth eighths", 9: "ninth ninths", 10: "tenth tenths",
+          100: "hundredth hundredths", 1000: "thousandth thousandths"}  # fmt: skip
+_SCALES = {word: Fraction(factor) for word, factor in _MULTIPLIERS.items()} | {
+    word: Fraction(1, bottom) for bottom, words in _PARTS.items() for word in words.split()
+}
+_POWERS = {"squared": 2, "cubed": 3}
+_TEMPERATURE = re.compile(r"(?:degrees? )?([CFK])(?:elsius|ahrenheit|elvin)?\b", re.IGNORECASE)
+_CHANGING = re.compile(  # words that make another number of the one before them, or none
+    r"\b(?:not|wrong|incorrect|at (?:least|most)|or (?:more|less|fewer|greater|higher|lower|above|below|over|under)"
+    r"|and (?:above|below|up|over|under)|below zero|factorial|minus|remainder|percent (?:less|more|off))\b",
+    re.IGNORECASE,
+)
 _SIGNS = {"percent", "degree"}
 _IGNORED = {"am", "pm"}
 
@@ -18,6 +32,10 @@ def hoist(node: Node) -> Node:
     """Units to the outside: -(3 cm) is (-3) cm, 1 + 2 cm is 3 cm; percent and degrees stay where sums mix them."""
     if isinstance(node, Quantity):
         inner = hoist(node.value)
+        first, _, rest = node.unit.partition(" ")
+        if first in _POWERS and not isinstance(inner, Quantity):  # 5 squared
+            inner = Call("^", (inner, number(_POWERS[first])))
+            return hoist(Quantity(inner, rest)) if rest else inner
         factor, unit = scale(node.unit)
         if isinstance(inner, Quantity):
             return Quantity(_times(factor, inner.value), f"{inner.unit} {unit}".strip())
@@ -43,10 +61,10 @@ def hoist(node: Node) -> Node:
 
 
 def scale(unit: str) -> tuple[Fraction, str]:
-    """(10^6, `dollars`) of `million dollars`."""
+    """(10^6, `dollars`) of `million dollars`, (1/10, ``) of `tenths`."""
     word, _, rest = unit.strip().partition(" ")
-    factor = _MULTIPLIERS.get(word.lower().strip(",."))
-    return (Fraction(1), unit) if factor is None else (Fraction(factor), rest.strip().removeprefix("of "))
+    factor = _SCALES.get(word.lower().strip(",."))
+    return (Fraction(1), unit) if factor is None else (factor, rest.strip().removeprefix("of "))
 
 
 def kind(unit: str) -> str:
@@ -65,6 +83,8 @@ def readings(gold: Quantity | Node, answer: Quantity | Node, policy: Policy) -> 
     if left_unit and right_unit:
         return _both(left, left_unit, right, right_unit)
     unit = left_unit or right_unit
+    if _CHANGING.search(unit):
+        return []
     pairs = [(left, right)] if policy.drop_units or unit in _SIGNS else []
     if unit == "percent" and policy.percent_as_fraction:
         pairs.append((_hundredth(left), right) if left_unit else (left, _hundredth(right)))
@@ -76,6 +96,11 @@ def readings(gold: Quantity | Node, answer: Quantity | Node, policy: Policy) -> 
 def _both(left: Node, left_unit: str, right: Node, right_unit: str) -> list[tuple[Node, Node]]:
     if left_unit == right_unit:
         return [(left, right)]
+    if _CHANGING.search(left_unit) or _CHANGING.search(right_unit):
+        return []
+    scales = [_TEMPERATURE.match(unit) for unit in (left_unit, right_unit)]
+    if all(scales):
+        return [(left, right)] if len({scale.group(1).lower() for scale in scales if scale}) == 1 else []
     if (
         left_unit in _IGNORED
         or right_unit in _IGNORED

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import mpmath
 
 from envs.grading.algebra import Undecided, difference, equal_expressions, proportional
+from envs.grading.exact import Undefined, exact
 from envs.grading.guard import TooCostly
 from envs.grading.nodes import (
     Call,
@@ -22,6 +25,7 @@ from envs.grading.nodes import (
     mentions,
     symbols,
 )
+from envs.grading.numeric import NoValue, value
 from envs.grading.policy import Policy
 from envs.grading.sets import INEQUALITIES
 
@@ -60,16 +64,39 @@ def _is_letters(node: Node) -> bool:
 
 
 def exact_part(node: Node) -> Node:
-    """Without what follows an approximation sign."""
+    """Without what follows an approximation sign, unless only a name stands before it: x ≈ 3.14."""
     if isinstance(node, Relation) and "~" in node.ops:
         cut = node.ops.index("~")
-        return node.sides[0] if cut == 0 else Relation(node.sides[: cut + 1], node.ops[:cut])
+        if cut == 0:
+            return Relation(node.sides, ("=",)) if len(node.sides) == 2 and is_name(node.sides[0]) else node.sides[0]
+        return Relation(node.sides[: cut + 1], node.ops[:cut])
     return node
 
 
 def approximate_part(node: Node) -> Node | None:
-    """What follows the last approximation sign."""
-    return node.sides[-1] if isinstance(node, Relation) and node.ops and node.ops[-1] == "~" else None
+    """What follows the last approximation sign, unless it is a number that the one before does not round to."""
+    if not isinstance(node, Relation) or not node.ops or node.ops[-1] != "~":
+        return None
+    exact_side, rounded = node.sides[-2:]
+    return rounded if not (_is_plain(exact_side) and _is_plain(rounded)) or _rounds_to(exact_side, rounded) else None
+
+
+def _rounds_to(node: Node, rounded: Node) -> bool:
+    """Whether two numbers differ by less than a unit of the second one's last digit: 10/3 is about 3.33, 3 or 4."""
+    try:
+        number, written = value(node, {}), value(rounded, {})
+        exact_value = exact(rounded)
+    except (Undefined, NoValue, KeyError, TooCostly, ValueError, ArithmeticError):
+        return True  # not two numbers
+    if exact_value is None:
+        return bool(abs(number - written) < abs(number) / 1000)
+    unit = Fraction(1)
+    while (exact_value / unit).denominator > 1 and unit > Fraction(1, 10**12):
+        unit /= 10
+    while exact_value and (exact_value / unit / 10).denominator == 1:
+        unit *= 10
+    distance, limit = abs(number - written), min(abs(number) / 10, mpmath.mpf(unit.numerator) / (2 * unit.denominator))
+    return bool(distance <= limit or (unit <= 1 and distance < mpmath.mpf(unit.numerator) / unit.denominator))
 
 
 def named(node: Node) -> tuple[Node | None, Node]:
@@ -119,10 +146,19 @@ def _is_plain(node: Node) -> bool:
 
 def comparable_names(left: Node, right: Node) -> bool:
     """Whether two names may stand for the same: equal, or one with an index or argument that the other leaves out."""
-    if left == right or _letter(left) == _letter(right) is not None:
+    if left == right:
         return True
+    if _letter(left) == _letter(right) is not None:
+        return not (_is_indexed(left) and _is_indexed(right))
     kinds = {isinstance(name, Call) and name.name.startswith("apply:") for name in (left, right)}
     return kinds == {True, False} and any(isinstance(name, Sym) for name in (left, right))  # y and f(x)
+
+
+def _is_indexed(node: Node) -> bool:
+    """x_1, a_5, f(3): a name with an index or argument that tells it from others."""
+    if isinstance(node, Sym):
+        return "_" in node.name
+    return isinstance(node, Call) and not any(map(symbols, node.args))
 
 
 def _letter(node: Node) -> str | None:

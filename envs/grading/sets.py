@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import mpmath
 
-from envs.grading.algebra import Undecided, close
+from envs.grading.algebra import AGREEMENT, Undecided, close
 from envs.grading.exact import Undefined
 from envs.grading.nodes import (
     Braces,
@@ -26,6 +26,7 @@ from envs.grading.nodes import (
 )
 from envs.grading.numeric import NoValue, Value, value
 
+Membership = Callable[[Value, int], bool]  # of a real number, whose ends count to so many digits
 INEQUALITIES = {"<", "<=", ">", ">=", "!="}
 _FLIP = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!=", "=": "="}
 
@@ -39,13 +40,12 @@ class Interval:
     low_closed: bool
     high_closed: bool
 
-    def holds(self, x: Value) -> bool:
-        """Whether the number is in the interval."""
-        above = x > self.low or (self.low_closed and close(x, self.low))
-        below = x < self.high or (self.high_closed and close(x, self.high))
-        if (close(x, self.low) and not self.low_closed) or (close(x, self.high) and not self.high_closed):
-            return False
-        return bool(above and below)
+    def holds(self, x: Value, digits: int) -> bool:
+        """Whether the number is in the interval; to so many digits it may be an end."""
+        for end, closed in ((self.low, self.low_closed), (self.high, self.high_closed)):
+            if close(x, end, digits):
+                return closed
+        return bool(self.low < x < self.high)
 
 
 EVERYTHING = Interval(-mpmath.inf, mpmath.inf, False, False)
@@ -235,12 +235,38 @@ def equal_sets(gold: Node, answer: Node) -> bool:
     if inside is None or within is None:
         raise Undecided("a set that is not understood")
     places = _places(left or []) + _places(right or []) + _GRID
-    return all(inside(x) == within(x) for x in places)
+    if any(inside(x, AGREEMENT) != within(x, AGREEMENT) for x in places):
+        return False
+    ends = [end for test in (inside, within) for end in _ends(test)]
+    if any(inside(end, AGREEMENT - 8) != within(end, AGREEMENT - 8) for end in ends):
+        return False
+    return all(inside(x, AGREEMENT) == within(x, AGREEMENT) for end in ends for x in _around(end))
 
 
+_NEAR = mpmath.mpf(10) ** -9
+_HALVINGS = 150  # of a gap in the grid: 45 digits
 _GRID = [mpmath.mpf(k) / 4 for k in (*range(-20, 21), *range(-80, 81, 4), 1000, -1000)] + [
     mpmath.mpf(s * 10**k) / 7 for k in range(1, 7) for s in (-1, 1)
 ]
+
+
+def _ends(test: Membership) -> list[Value]:
+    """Where a set begins or ends between two points of the grid, to about as many digits as `close` compares."""
+    ends = []
+    for low, high in pairwise(sorted(_GRID)):
+        below = test(low + _NEAR, AGREEMENT)
+        if below == test(high - _NEAR, AGREEMENT):  # no end, or one at a point of the grid
+            continue
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if test(middle, AGREEMENT) == below else (low, middle)
+        ends.append((low + high) / 2)
+    return ends
+
+
+def _around(end: Value) -> list[Value]:
+    """Neighbours on both sides, some near and some far."""
+    return [end + sign * mpmath.mpf(10) ** -exponent for sign in (-1, 1) for exponent in (3, 6, 9, 12)]
 
 
 def _places(parts: list[Interval]) -> list[Value]:
@@ -250,11 +276,11 @@ def _places(parts: list[Interval]) -> list[Value]:
     return ends + near + [(a + b) / 2 for a, b in pairwise(ends)]
 
 
-def membership(node: Node) -> Callable[[Value], bool] | None:
+def membership(node: Node) -> Membership | None:
     """A test of whether a real number is in the set, for one-variable conditions of any form; None for others."""
     parts = intervals(node)
     if parts is not None:
-        return lambda x: any(part.holds(x) for part in parts)
+        return lambda x, digits: any(part.holds(x, digits) for part in parts)
     if isinstance(node, Builder):
         return membership(node.condition)
     if isinstance(node, SetOp):
@@ -262,16 +288,17 @@ def membership(node: Node) -> Callable[[Value], bool] | None:
         if left is None or right is None:
             return None
         return {
-            "union": lambda x: left(x) or right(x),
-            "intersection": lambda x: left(x) and right(x),
-            "difference": lambda x: left(x) and not right(x),
+            "union": lambda x, digits: left(x, digits) or right(x, digits),
+            "intersection": lambda x, digits: left(x, digits) and right(x, digits),
+            "difference": lambda x, digits: left(x, digits) and not right(x, digits),
         }[node.name]
     if isinstance(node, Listing):
         tests = [membership(item) for item in node.items]
         if any(test is None for test in tests):
             return None
         known = [test for test in tests if test is not None]
-        return (lambda x: any(t(x) for t in known)) if node.word == "or" else (lambda x: all(t(x) for t in known))
+        enough = any if node.word == "or" else all
+        return lambda x, digits: enough(test(x, digits) for test in known)
     names = symbols(node)
     name = next(iter(names)) if len(names) == 1 else None
     if (
@@ -280,7 +307,7 @@ def membership(node: Node) -> Callable[[Value], bool] | None:
         and not _by_name_only(node)
         and all(op in _FLIP for op in node.ops)
     ):
-        return lambda x: _satisfies(node, name, x)
+        return lambda x, digits: _satisfies(node, name, x, digits)
     return None
 
 
@@ -289,7 +316,7 @@ def _by_name_only(node: Node) -> bool:
     return (isinstance(node, Call) and ":" in node.name) or any(map(_by_name_only, children(node)))
 
 
-def _satisfies(node: Relation, name: str, x: Value) -> bool:
+def _satisfies(node: Relation, name: str, x: Value, digits: int) -> bool:
     try:
         sides = [value(side, {name: x}) for side in node.sides]
     except (Undefined, NoValue, KeyError, ValueError, ArithmeticError):
@@ -297,7 +324,7 @@ def _satisfies(node: Relation, name: str, x: Value) -> bool:
     if any(isinstance(side, mpmath.mpc) for side in sides):
         return False
     for left, op, right in zip(sides, node.ops, sides[1:], strict=False):
-        same = close(left, right)
+        same = close(left, right, digits)
         holds = {"<": left < right and not same, "<=": left < right or same, ">": left > right and not same,
                  ">=": left > right or same, "=": same, "!=": not same}[op]  # fmt: skip
         if not holds:

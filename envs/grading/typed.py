@@ -25,7 +25,7 @@ from envs.grading.nodes import (
 )
 from envs.grading.policy import Policy
 from envs.grading.quantities import equal_based, equal_colons, hoist, is_time, readings
-from envs.grading.relations import comparable_names, equal_relations, exact_part, named
+from envs.grading.relations import comparable_names, equal_relations, exact_part, is_name, named
 from envs.grading.sets import equal_sets, is_set
 from envs.grading.words import meaning
 
@@ -70,7 +70,7 @@ def _named(
     if gold_name is not None and answer_name is not None:
         if comparable_names(gold_name, answer_name):
             return same(gold_value, answer_value, policy)
-        if not symbols(gold_name) or not symbols(answer_name):  # 2 + 3 = 5 against x = 5
+        if not is_name(gold_name) or not is_name(answer_name):  # 2 + 3 = 5 against x = 5
             return same(gold_value, answer_value, policy)
         if _words_name(gold_name) or _words_name(answer_name):
             return same(gold_value, answer_value, policy)

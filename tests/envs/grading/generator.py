@@ -253,3 +253,29 @@ def equation_and_expression(rng: random.Random) -> tuple[str, str]:
     left, right = rng.choice([(value, side), (side, value), (side, another)])
     op = rng.choice(["=", "=", "=", "<", "\\le", ">", "\\ne", "\\equiv"])
     return f"{left} {op} {right}", rng.choice([left, right, side, value])
+
+
+def different_expressions(rng: random.Random) -> tuple[str, str]:
+    """Two expressions, or two sets of numbers, that differ: in part of their domain, by a constant or at an end."""
+    x, y = rng.sample("abcnxyz", 2)
+    a, b, c = rng.randrange(1, 200), rng.randrange(2, 40), rng.randrange(1, 9)
+    mixed = rng.choice([f"{x}{y}", f"{x}-{y}", f"{x}-{a}", f"{a}-{x}", f"{b}{x}+{c}{y}", f"{x}^3", f"{x}{y}-{a}"])
+    any_sign = rng.choice([mixed, f"{x}^2+{a}", f"\\frac{{{x}}}{{{b}}}", f"2^{{{x}}}", f"{b}{x}{y}", f"{x}^2{y}^3"])
+    low, high = sorted(rng.sample(range(-60, 60), 2))
+    return rng.choice(
+        [
+            (f"|{mixed}|", mixed), (f"\\sqrt{{({mixed})^2}}", mixed), (f"|{mixed}|", f"-({mixed})"),
+            (f"\\max({mixed}, 0)", mixed), (f"\\lfloor {mixed} \\rfloor", mixed), (f"{any_sign}", f"{any_sign}+{a}"),
+            (any_sign, f"{b}({any_sign})"), (any_sign, f"-({any_sign})"), (any_sign, f"({any_sign})^2+1"),
+            (f"\\lfloor {mixed} \\rfloor", f"\\lfloor {mixed} + 0.{c} \\rfloor"), (f"{x}^2", f"{y}^2"),
+            (f"{x} > {low}", f"{x} \\ge {low}"), (f"{x} > {low}", f"{x} > {high}"), (f"{x} > {low}", f"{y} > {low}"),
+            (f"{x}^2 > {a}", f"{x}^2 \\ge {a}"), (f"{x}^2 > {a}", f"{x}^2 > {a}.{c}"), (f"{x}^3 < {a}", f"{x} < {a}"),
+            (f"[{low}, {high}]", f"[{low}, {high})"), (f"({low}, {high})", f"{low} < {x} \\le {high}"),
+            (f"{x}^3 > {a}", f"{x} \\ge \\sqrt[3]{{{a}}}"), (f"|{x}| < {b}", f"-{b} < {x} < {b}.{c}"),
+            (f"{low} < {x} < {high}", f"{low} < {x} < {high}, {x} \\ne {(low + high) / 2:g}")
+            if high - low > 1 else (f"{x} \\ne {low}", f"{x} \\ne {high}"),
+            (f"{x} = {a}", f"{y} = {a}"), (f"{x}_1 = {a}", f"{x}_2 = {a}"), (f"{x} \\approx {a}", f"{a + 1}"),
+            (f"{a} \\approx {a + b}", f"{a + b}"), (f"{a}^\\circ C", f"{a}^\\circ F"),
+            (f"{a} \\text{{ or more}}", f"{a}"), (f"{b} \\text{{ squared}}", f"{b}"),
+        ]
+    )  # fmt: skip
