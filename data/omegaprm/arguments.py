@@ -27,7 +27,7 @@ def parser() -> Parser:
       "final_answer (or answer); default: the task's own problems")  # fmt: skip
     a("--output_dir", type=Path, default=Path("output"), help="one run's; the same command resumes it; default output")
     a("--LM", "--model_name", dest="LM", required=True, metavar="NAME", help="policy LM, by its name at the controller")
-    a("--save_data_tree", default=True, **BOOL, help="math-aps-v2.jsonl holds trees, else flat lists; default True")
+    a("--save_data_tree", default=True, **BOOL, help="the labels are trees, else flat lists; default True")
     a("--preset", choices=PRESETS, default="default", help="constants of the paper, or OpenR's; flags below override")
     add_options(p, LabelOptions)
     a("--keep_right_rollouts", default=True, **BOOL, help="label the steps of right rollouts as well; default True")

@@ -1,7 +1,8 @@
 """Process supervision data by OmegaPRM: `python data/omegaprm/run_omegaprm.py --LM NAME --question_file FILE ...`.
 
-Leaves in --output_dir: math-aps-v2.jsonl (the labels, in the questions' order), journal.jsonl (every finished question
-with its costs or error), config.json, summary.json. The same command goes on where a killed run stopped.
+Leaves in --output_dir: math-aps-v2.jsonl, or the task's name in it (the labels, in the questions' order),
+journal.jsonl (every finished question with its costs or error), config.json, summary.json. The same command goes on
+where a killed run stopped.
 Exit status: 0, 1 when more questions failed than --allow_errors, 2 for bad input, services that stayed away or a full
 disk (one line on stderr), 130 on Ctrl-C.
 """
@@ -21,9 +22,13 @@ if __package__ in (None, ""):  # run as a file: the folder of this file is on th
 
 from data.omegaprm.arguments import PROG, check, options, parser, questions  # noqa: E402
 from reason.common.command import expect_many_requests, run_command  # noqa: E402
-from reason.common.errors import UserError  # noqa: E402
 
-OUTPUT, SUMMARY = "math-aps-v2.jsonl", "summary.json"
+SUMMARY = "summary.json"
+
+
+def labels_file(task: str) -> str:
+    """What a run's labels are called: OpenR's name for MATH, and its like for other tasks."""
+    return f"{task.lower()}-aps-v2.jsonl"
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -37,6 +42,7 @@ async def run(args: argparse.Namespace) -> int:
     from envs.base_env import load_task
     from reason.common.files import write_json
     from reason.evaluation.manifest import commit, dataset_hash, versions
+    from reason.inference.askable import askable
     from reason.inference.fastchat import Services
     from reason.inference.prompting import render
     from reason.model_cards.card import to_dict
@@ -47,10 +53,7 @@ async def run(args: argparse.Namespace) -> int:
     async with Services(args.controller_addr, args.request_timeout) as services:
         lm = await services.language_model(args.LM)
         chosen = options(args, lm.card.sampling, task.max_new_tokens)
-        try:
-            render(lm.card, task.prompt(problems[0]))
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        problems = await askable(problems, lambda problem: render(lm.card, task.prompt(problem)), lm)
         number, shards = args.shard
         patient = PatientLM(lm, args.patience, lm.pool.look_up)
         config = {
@@ -81,9 +84,10 @@ async def run(args: argparse.Namespace) -> int:
         finally:
             journal.close()
             await grader.close()
-    totals = merge([args.output_dir], args.output_dir / OUTPUT, args.save_data_tree)
+    output = args.output_dir / labels_file(task.name)
+    totals = merge([args.output_dir], output, args.save_data_tree)
     write_json(args.output_dir / SUMMARY, totals)
-    print(closing_line(totals, args.output_dir / OUTPUT))
+    print(closing_line(totals, output))
     return int(totals["questions"][ERROR] > args.allow_errors * len(ours))
 
 

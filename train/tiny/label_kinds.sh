@@ -31,7 +31,7 @@ label() {
     "$PYTHON" data/omegaprm/run_omegaprm.py --LM "$LM" --task_name arithmetic --limit "$LIMIT" --num_rollouts "$K" \
         --temperature 1 --seed 1 --controller_addr "$CONTROLLER_ADDR" --output_dir "$OUT/$kind-run" "$@"
     mkdir -p "$OUT/$kind-rows"
-    "$PYTHON" data/preprocess/cli.py omegaprm "$OUT/$kind-run/math-aps-v2.jsonl" --output-dir "$OUT/$kind-rows" -s "$kind"
+    "$PYTHON" data/preprocess/cli.py omegaprm "$OUT/$kind-run/arithmetic-aps-v2.jsonl" --output-dir "$OUT/$kind-rows" -s "$kind"
     mv "$OUT/$kind-rows"/*."$kind".jsonl "$OUT/$kind.jsonl"
 }
 

@@ -61,13 +61,13 @@ def undisturbed(services, tmp_path_factory):
     words = ["--controller_addr", services, "--output_dir", folder]
     done = call(*WORDS, *words, script=SCRIPT)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{folder / 'math-aps-v2.jsonl'}: questions: ")
+    assert done.stdout.startswith(f"{folder / 'arithmetic-aps-v2.jsonl'}: questions: ")
     return folder
 
 
 def test_a_run_labels_the_questions_that_are_neither_always_nor_never_solved(undisturbed):
     summary = json.loads((undisturbed / "summary.json").read_text())
-    journal, lines = read(undisturbed / "journal.jsonl"), read(undisturbed / "math-aps-v2.jsonl")
+    journal, lines = read(undisturbed / "journal.jsonl"), read(undisturbed / "arithmetic-aps-v2.jsonl")
     assert {r["question_id"] for r in journal} == {p.id for p in PROBLEMS}
     assert sum(summary["questions"].values()) == 24 and summary["questions"]["labelled"] == len(lines) > 12
     assert [x["question_id"] for x in lines] == [p.id for p in PROBLEMS if p.id in {x["question_id"] for x in lines}]
@@ -81,7 +81,7 @@ def test_a_run_labels_the_questions_that_are_neither_always_nor_never_solved(und
 
 def test_labels_agree_with_the_oracle(undisturbed):
     by_id, right, n = {p.id: p for p in PROBLEMS}, 0, 0
-    for line in read(undisturbed / "math-aps-v2.jsonl"):
+    for line in read(undisturbed / "arithmetic-aps-v2.jsonl"):
         for searched in line["searched"]:
             if searched["first_error"] is not None:
                 verdicts = [v.prefix_ok for v in TASK.oracle(by_id[line["question_id"]], searched["steps"])]
@@ -124,7 +124,7 @@ def test_killed_five_times_at_random_it_ends_with_the_same_file(services, undist
         file.write(b'{"index": 3, "question_id": "arith')  # and a torn line
     done = label(services, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "math-aps-v2.jsonl").read_bytes() == (undisturbed / "math-aps-v2.jsonl").read_bytes()
+    assert (tmp_path / "arithmetic-aps-v2.jsonl").read_bytes() == (undisturbed / "arithmetic-aps-v2.jsonl").read_bytes()
     ids = [r["question_id"] for r in read(tmp_path / "journal.jsonl")]
     assert len(ids) == len(set(ids)) == 24  # no finished question was done again
 
@@ -138,7 +138,7 @@ def test_shards_and_a_merge_give_the_file_of_the_whole(services, undisturbed, tm
         assert label(services, folder, "--shard", f"{i}/3").returncode == 0
     done = merged(*reversed(folders), "--output", tmp_path / "all.jsonl")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "all.jsonl").read_bytes() == (undisturbed / "math-aps-v2.jsonl").read_bytes()
+    assert (tmp_path / "all.jsonl").read_bytes() == (undisturbed / "arithmetic-aps-v2.jsonl").read_bytes()
     twice = merged(folders[0], folders[0], folders[1], "--output", tmp_path / "x.jsonl")
     assert twice.returncode == 2 and "do not belong together" in twice.stderr
     other = tmp_path / "other"
@@ -172,8 +172,8 @@ def test_a_failing_question_is_a_record_and_is_tried_again(controller, undisturb
         done = label(controller, tmp_path, *words)
         assert done.returncode == 0, done.stderr
     assert len(read(tmp_path / "journal.jsonl")) == 25
-    lines = (tmp_path / "math-aps-v2.jsonl").read_text().replace('"policy": "faulty"', '"policy": "policy"')
-    assert lines == (undisturbed / "math-aps-v2.jsonl").read_text()
+    lines = (tmp_path / "arithmetic-aps-v2.jsonl").read_text().replace('"policy": "faulty"', '"policy": "policy"')
+    assert lines == (undisturbed / "arithmetic-aps-v2.jsonl").read_text()
 
 
 @pytest.mark.slow
@@ -196,8 +196,8 @@ def test_services_that_vanish_stop_the_run_after_a_while_and_it_goes_on_later(co
     with FakeWorker("leaving", controller, LM_CARD):
         done = label(controller, tmp_path, *words)
     assert done.returncode == 0, done.stderr
-    lines = (tmp_path / "math-aps-v2.jsonl").read_text().replace('"policy": "leaving"', '"policy": "policy"')
-    assert lines == (undisturbed / "math-aps-v2.jsonl").read_text()
+    lines = (tmp_path / "arithmetic-aps-v2.jsonl").read_text().replace('"policy": "leaving"', '"policy": "policy"')
+    assert lines == (undisturbed / "arithmetic-aps-v2.jsonl").read_text()
 
 
 def test_questions_come_from_a_file_as_openr_takes_it(services, tmp_path):
@@ -208,8 +208,18 @@ def test_questions_come_from_a_file_as_openr_takes_it(services, tmp_path):
     for name in ("list.json", "lines.jsonl"):
         done = label(services, tmp_path / name.partition(".")[0], "--question_file", tmp_path / name)
         assert done.returncode == 0, done.stderr
-        outputs.append((tmp_path / name.partition(".")[0] / "math-aps-v2.jsonl").read_bytes())
+        outputs.append((tmp_path / name.partition(".")[0] / "arithmetic-aps-v2.jsonl").read_bytes())
     assert outputs[0] == outputs[1] != b""
+
+
+def test_a_question_that_cannot_be_asked_is_left_out_and_counted(services, tmp_path):
+    rows = [{"problem": p.question, "final_answer": p.answer} for p in PROBLEMS[:3]]
+    rows[1]["problem"] = "9 + 3 \ud83d"
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = label(services, tmp_path / "out", "--question_file", tmp_path / "rows.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 3 questions cannot be asked and are left out, such as 1: it holds half a character" in done.stderr
+    assert {r["question_id"] for r in read(tmp_path / "out" / "journal.jsonl")} == {"0", "2"}
 
 
 BAD = {
@@ -253,7 +263,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(services, undisturbed, tmp_pat
     assert "journal.jsonl: cannot be written" in full.stderr.splitlines()[-1]
     done = label(services, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "math-aps-v2.jsonl").read_bytes() == (undisturbed / "math-aps-v2.jsonl").read_bytes()
+    assert (tmp_path / "arithmetic-aps-v2.jsonl").read_bytes() == (undisturbed / "arithmetic-aps-v2.jsonl").read_bytes()
 
 
 def test_openr_flags_are_known_and_booleans_can_be_false(services, tmp_path):
@@ -261,7 +271,12 @@ def test_openr_flags_are_known_and_booleans_can_be_false(services, tmp_path):
     done = label(services, tmp_path, *(words + "--beta .9 --length_scale 500 --limit 6").split())
     assert done.returncode == 0, done.stderr
     assert "note: --device is settled where the services are started" in done.stderr
-    assert all(isinstance(line["reasoning_steps"], list) for line in read(tmp_path / "math-aps-v2.jsonl"))
+    assert all(isinstance(line["reasoning_steps"], list) for line in read(tmp_path / "arithmetic-aps-v2.jsonl"))
+
+
+def test_labels_are_named_after_their_task():
+    assert run_omegaprm.labels_file("MATH") == "math-aps-v2.jsonl"  # OpenR's name
+    assert run_omegaprm.labels_file("arithmetic") == "arithmetic-aps-v2.jsonl"
 
 
 def test_the_client_imports_no_engine():
