@@ -1,6 +1,6 @@
 """What a search method is: a frozen dataclass of its own options with its search.
 
-A new method is one file with such a class and one line in `METHODS`. Its flags, their help, the note on flags that it
+A new method is one file with such a class and one line in `PLACES`. Its flags, their help, the note on flags that it
 has no use for, config.json and the labels of reports follow from the class.
 """
 
