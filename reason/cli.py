@@ -18,6 +18,7 @@ from reason.common.errors import unknown
 
 COMMANDS: dict[str, tuple[str, str]] = {  # what is typed -> (module:function, a line of help)
     "eval": ("reason.evaluation.evaluate:main", "evaluate a search method on a task, over served models"),
+    "serve": ("reason.llm_service.serve:main", "start models as services and watch them, or stop them"),
     "report": ("reason.evaluation.report:main", "accuracy against budget, tokens and seconds of finished runs"),
     "compare": ("reason.evaluation.compare:main", "finished runs side by side, with paired differences"),
     "label": ("data.omegaprm.run_omegaprm:main", "label the steps of a policy's solutions by tree search (OmegaPRM)"),
