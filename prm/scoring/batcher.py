@@ -25,7 +25,7 @@ class Waiting(NamedTuple):
 
 
 class Batcher:
-    """Feeds one Scorer from one event loop."""
+    """Feeds one Scorer from one event loop at a time."""
 
     def __init__(self, scorer: Scorer, wait: float = 0.0) -> None:
         """`wait`: seconds that a busy scorer whose queue does not fill a batch waits for more, between two batches."""
@@ -37,10 +37,11 @@ class Batcher:
     async def run(self, layouts: Sequence[Layout]) -> Result:
         """As Scorer.run; a call that is cancelled leaves the queue."""
         owner = owners([layout.key for layout in layouts])
-        found = {i: asyncio.get_running_loop().create_future() for i in sorted(set(owner)) if layouts[i].scores}
+        loop = asyncio.get_running_loop()
+        found = {i: loop.create_future() for i in sorted(set(owner)) if layouts[i].scores}
         self.queue += [Waiting(layouts[i], future) for i, future in found.items()]
-        if self.queue and (self.draining is None or self.draining.done()):
-            self.draining = asyncio.create_task(self._drain())
+        if self.queue and (self.draining is None or self.draining.done() or self.draining.get_loop() is not loop):
+            self.draining = loop.create_task(self._drain())
         found = dict(zip(found, await asyncio.gather(*found.values()), strict=True))
         return gather(found, owner, layouts)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prm.scoring import heads, implicit
@@ -108,6 +109,7 @@ class Scorer:
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         options = {"dtype": dtype, "trust_remote_code": trust_remote_code}
         heads.kind(card)
+        transformers.utils.logging.disable_progress_bar()
         adapter = (Path(folder) / "adapter_config.json").is_file()
         base = (base_model or card.base_model) if adapter else folder
         if not base:
@@ -131,6 +133,12 @@ class Scorer:
         scorer = cls(model.to(device).eval(), tokenizer, card, budget, second)
         scorer.self_test()
         return scorer
+
+    def details(self) -> dict[str, Any]:
+        """engine, context_length, dtype and version."""
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        own = {"engine": "prm", "context_length": self.layouter.max_length, "dtype": dtype}
+        return own | {"version": transformers.__version__}
 
     def score(self, inputs: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
         """Step scores, exactly one a step, of (question, steps) pairs. Raises LayoutError, ScoreError."""

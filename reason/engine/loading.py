@@ -1,4 +1,4 @@
-"""Loading a language model for an engine: its folder, its context, its end tokens."""
+"""Loading a language model and its engine: the folder, the context, the end tokens."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import torch
 import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reason.common.errors import UserError
+from reason.engine.memory import cache_bytes
 
+if TYPE_CHECKING:
+    from reason.engine.transformers_engine import Engine
+    from reason.engine.vllm_engine import VLLMEngine
+
+GIB = 2**30
 ATTENDING = {"full_attention", "sliding_attention"}  # kinds of layers that the engine's rows can serve
 
 
@@ -49,3 +58,68 @@ def loading(path: str) -> Iterator[None]:
     except Exception as error:
         reason = (str(error).strip() or "no reason given").splitlines()[0]
         raise UserError(f"the model {path} cannot be loaded: {type(error).__name__}: {reason}") from error
+
+
+def tokenizer_of(folder: str, trust_remote_code: bool = False) -> Any:
+    """The tokenizer of a model folder or hub id. Raises UserError."""
+    check_model_path(folder)
+    transformers.utils.logging.disable_progress_bar()  # of the weights, which are loaded next
+    with loading(folder):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+
+
+def load_transformers(
+    folder: str,
+    tokenizer: Any,
+    device: str | None = None,
+    dtype: str | None = None,
+    context: int | None = None,
+    max_samples: int = 1024,
+    kv_cache_gib: float | None = None,
+    cache_mb: int | None = None,
+    trust_remote_code: bool = False,
+    share: bool = True,
+) -> Engine:
+    """The transformers engine of a folder's model; what is None is as in `LocalOptions`. Raises UserError."""
+    from reason.engine.slots import ATTENTION
+    from reason.engine.transformers_engine import Engine
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = getattr(torch, dtype or ("float32" if device == "cpu" else "bfloat16"))
+    with loading(folder):
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=kind, attn_implementation=ATTENTION, trust_remote_code=trust_remote_code
+        )
+        model.to(device).eval()
+    cache = cache_bytes(device, cache_mb)
+    free = torch.cuda.mem_get_info()[0] * 0.8 - cache if device == "cuda" else 4 * GIB
+    kv_bytes = int(kv_cache_gib * GIB if kv_cache_gib else free)
+    return Engine(model, tokenizer, end_tokens(model, tokenizer), max_samples, kv_bytes, cache, share, context)
+
+
+def load_vllm(
+    folder: str,
+    tokenizer: Any,
+    dtype: str | None = None,
+    context: int | None = None,
+    max_samples: int = 1024,
+    gpu_memory: float | None = None,
+    random_weights: bool = False,
+    takes_weights: bool = False,
+    trust_remote_code: bool = False,
+) -> VLLMEngine:
+    """vLLM's engine of a folder's model, to be called in the event loop that it is used in. Raises UserError."""
+    try:
+        from reason.engine.vllm_engine import AsyncEngineArgs, VLLMEngine, with_defaults
+    except ImportError as error:
+        raise UserError(f"engine vllm needs the package vllm: {error}") from None
+    given = {"max_model_len": context, "gpu_memory_utilization": gpu_memory, "dtype": dtype}
+    arguments = AsyncEngineArgs(
+        model=folder,
+        max_num_seqs=max_samples,
+        load_format="dummy" if random_weights else "auto",
+        trust_remote_code=trust_remote_code,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    with loading(folder):
+        return VLLMEngine(with_defaults(arguments, takes_weights), tokenizer)

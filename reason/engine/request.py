@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GREEDY = 1e-5  # temperatures below are greedy
 PRIME = 6  # prompt tokens that a continuation is decoded after, so that its leading space survives
 
 
@@ -23,7 +28,6 @@ class EngineError(Exception):
 class GenerateRequest:
     """One request: `len(seeds)` samples that continue `prompt_ids`."""
 
-    prompt: str  # for `echo`
     prompt_ids: list[int]
     seeds: list[int]  # 64-bit unsigned, one a sample
     temperature: float  # 0 is greedy
@@ -32,8 +36,7 @@ class GenerateRequest:
     max_tokens: int
     stop: tuple[str, ...]
     stop_token_ids: tuple[int, ...]
-    include_stop: bool
-    echo: bool
+    include_stop: bool = True
     logprobs_of: tuple[int, ...] = ()  # tokens whose log-probability as the first one generated is told
     ignore_eos: bool = False  # write on past the end-of-text token, to max_tokens; for measurements
     continued: bool = True  # whether a later prompt may begin with prompt and sample; else their keys are not kept
@@ -51,6 +54,40 @@ class Generated:
     reused: int = field(default=0, compare=False)  # tokens of the prompt whose keys and values were there already
 
 
+class LMEngine(Protocol):
+    """What an engine does. Its samples are functions of request and seed, whatever else is under way."""
+
+    tokenizer: Any
+    context: int  # tokens of prompt and sample together
+    vocabulary: int
+
+    async def generate(self, request: GenerateRequest) -> list[Generated]:
+        """One sample for each seed. Raises EngineError; when cancelled, its samples end."""
+        ...
+
+    def stream(self, request: GenerateRequest) -> AsyncIterator[Generated]:
+        """The only sample of a request as it grows; the last one is whole, the others have no finish reason."""
+        ...
+
+    async def push(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Compute with these weights, by their names in the checkpoint, once no sample is under way; what was computed
+        with others is forgotten. Raises EngineError.
+        """
+        ...
+
+    async def push_folder(self, folder: Path) -> None:
+        """The same with the weights in a folder's safetensors files. Raises EngineError."""
+        ...
+
+    def details(self) -> dict[str, Any]:
+        """engine, context_length, dtype and version."""
+        ...
+
+    def close(self) -> None:
+        """End what was started; requests under way fail."""
+        ...
+
+
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
     """Token ids of a prompt; the tokenizer's own first token is added unless the text already has it.
 
@@ -62,6 +99,55 @@ def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
         raise EngineError("BadRequest", f"the text is not valid Unicode: {error.reason} at {error.start}") from None
     bos = tokenizer.bos_token
     return tokenizer.encode(prompt, add_special_tokens=not (bos and prompt.startswith(bos)))
+
+
+def new_request(
+    engine: LMEngine,
+    prompt: str | Sequence[int],
+    seeds: Sequence[int],
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = -1,
+    max_tokens: int = 256,
+    stop: Sequence[str] = (),
+    stop_token_ids: Sequence[int] = (),
+    **more: Any,
+) -> GenerateRequest:
+    """A request that the engine can answer: the prompt as tokens, everything within the engine's bounds.
+
+    A stop text that is a special token stops by its id, because decoded texts never show it. Raises EngineError.
+    """
+    ids = encode_prompt(engine.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
+    if not all(type(i) is int and 0 <= i < engine.vocabulary for i in ids):
+        raise EngineError("BadRequest", f"prompt_token_ids: a list of integers in [0, {engine.vocabulary}) is needed")
+    if not ids:
+        raise EngineError("BadRequest", "the prompt is empty")
+    if len(ids) >= engine.context:
+        message = f"the prompt has {len(ids)} tokens, the model's context {engine.context}"
+        raise EngineError("ContextOverflow", message)
+    special = {token.content: i for i, token in engine.tokenizer.added_tokens_decoder.items() if token.special}
+    return GenerateRequest(
+        prompt_ids=ids,
+        seeds=[seed % 2**64 for seed in seeds],
+        temperature=0.0 if temperature < GREEDY else temperature,
+        top_p=max(top_p, GREEDY),
+        top_k=top_k,
+        max_tokens=min(max_tokens, engine.context - len(ids)),
+        stop=tuple(text for text in stop if text not in special),
+        stop_token_ids=(*stop_token_ids, *(special[text] for text in stop if text in special)),
+        **more,
+    )
+
+
+def token_ids_of(engine: LMEngine, tokens: Sequence[str | int]) -> tuple[int, ...]:
+    """The ids of texts that are one token each, or of ids. Raises EngineError."""
+    ids: list[int] = []
+    for token in tokens:
+        own = engine.tokenizer.encode(token, add_special_tokens=False) if isinstance(token, str) else [token]
+        if len(own) != 1 or type(own[0]) is not int or not 0 <= own[0] < engine.vocabulary:
+            raise EngineError("BadRequest", f"logprobs_of: {token!r} is not a single token of this model")
+        ids += own
+    return tuple(ids)
 
 
 def decode_continuation(tokenizer: Any, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:

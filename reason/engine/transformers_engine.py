@@ -12,17 +12,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from reason.engine.jobs import Job, Started
+from reason.engine.loading import context_length
 from reason.engine.packed_linear import pack_linears
 from reason.engine.prompt_cache import PromptCache
 from reason.engine.request import (
@@ -37,6 +41,7 @@ from reason.engine.rows import Rows
 from reason.engine.sampling import draw, uniforms
 from reason.engine.slots import CHUNK, Block, Slots, round_up
 from reason.engine.stop_tables import END, MAYBE, StopTables
+from reason.engine.weights import load_weights, read_weights
 
 PREFILL_TOKENS = 1024  # of one prefill pass; a longer prompt has one of its own
 ROWS_PER_THREAD = 4  # on a CPU, fewer rows of a product take another kernel, whose sums differ in the last bit
@@ -55,10 +60,12 @@ class Engine:
         kv_bytes: int,
         cache_bytes: int = 0,
         share: bool = True,
+        context: int | None = None,
     ) -> None:
         """`kv_bytes`: for keys and values of samples under way; `cache_bytes`: for those kept for later prompts.
 
-        `share`: compute once what samples of a request have in common; the same samples come of it.
+        `share`: compute once what samples of a request have in common; the same samples come of it. `context`: tokens
+        of prompt and sample, where they are to be fewer than the model's.
         """
         self.model, self.tokenizer, self.end_ids = model, tokenizer, end_ids
         self.max_samples, self.kv_bytes, self.share = max_samples, kv_bytes, share
@@ -70,7 +77,9 @@ class Engine:
         block = BLOCK if model.device.type == "cpu" else number  # a GPU waits for its longest row anyway
         self.rows = Rows(self.slots, number, block)
         self.cache = PromptCache(self.slots, cache_bytes)
-        self.vocabulary = model.config.get_text_config().vocab_size
+        config = model.config.get_text_config()
+        self.vocabulary = config.vocab_size
+        self.context = min(context_length(config), context or config.max_position_embeddings)
         self.stops = StopTables(tokenizer, self.vocabulary, end_ids)
         self.inbox: deque[Job] = deque()
         self.changes: deque[tuple[Callable[[], None], Future[None]]] = deque()
@@ -117,6 +126,21 @@ class Engine:
         finally:
             self._abort(job)
 
+    def details(self) -> dict[str, Any]:
+        """See `LMEngine`."""
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        own = {"engine": "transformers", "context_length": self.context, "dtype": dtype}
+        return own | {"version": transformers.__version__, "share_samples": self.share}
+
+    async def push(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """See `LMEngine`. Where they are not the model's, nothing has changed."""
+        given = dict(weights)
+        await self.change(lambda: load_weights(self.model, given))
+
+    async def push_folder(self, folder: Path) -> None:
+        """See `LMEngine`."""
+        await self.push((await asyncio.to_thread(read_weights, folder)).items())
+
     async def change(self, act: Callable[[], None]) -> None:
         """Run what changes the model, between requests: those under way end before, those that come wait for it.
 
@@ -161,7 +185,7 @@ class Engine:
                 self.inbox.clear()
             try:
                 if self.closing:
-                    raise EngineError("Ending", "the worker is ending", True)
+                    raise EngineError("Ending", "the engine is ending", True)
                 self._sweep()
                 self._admit()
                 if self.active:

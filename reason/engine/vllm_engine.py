@@ -78,9 +78,9 @@ class VLLMEngine:
         self.guard.stdin.close()  # it kills what the shutdown left
 
     def details(self) -> dict[str, Any]:
-        """What `Worker.details` tells."""
+        """See `LMEngine`."""
         dtype = str(self.llm.model_config.dtype).removeprefix("torch.")
-        return {"context_length": self.context, "dtype": dtype, "version": vllm.__version__}
+        return {"engine": "vllm", "context_length": self.context, "dtype": dtype, "version": vllm.__version__}
 
     async def generate(self, request: GenerateRequest) -> list[Generated]:
         """One sample for each seed, by one request each: the prefix cache computes their prompt once."""
@@ -100,20 +100,18 @@ class VLLMEngine:
                 ids = list(output.outputs[0].token_ids)
                 yield Generated(decode_continuation(self.tokenizer, request.prompt_ids, ids), ids, 0.0, "")
 
-    async def take_folder(self, folder: Path) -> None:
+    async def push_folder(self, folder: Path) -> None:
         """Load the safetensors files of a folder in place, once no sample is under way. Raises EngineError."""
         await self._change("take_from_folder", folder=str(folder))
 
-    async def take(self, weights: Iterable[tuple[str, torch.Tensor]], dtype: torch.dtype) -> None:
-        """Load (name, weight of this dtype) in place, once no sample is under way. Raises EngineError.
-
-        They go through memory that no file system holds, so it needs no space in /dev/shm either.
-        """
+    async def push(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """See `LMEngine`. They go through memory that no file system holds, so it needs no space in /dev/shm either."""
+        dtype = self.llm.model_config.dtype
         shapes: list[tuple[str, list[int]]] = []
         with os.fdopen(os.memfd_create("weights"), "wb") as memory:
             for name, weight in weights:
                 shapes.append((name, list(weight.shape)))
-                memory.write(weight.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+                memory.write(weight.to(dtype).cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
             memory.flush()
             path = f"/proc/{os.getpid()}/fd/{memory.fileno()}"
             name = str(dtype).removeprefix("torch.")

@@ -5,9 +5,9 @@ Imports neither torch nor an engine. FastChat, OpenAI-compatible, oracle and in-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from envs.base_env import Problem
 from reason.common.errors import UserError
@@ -62,23 +62,65 @@ class Sample:
     num_tokens: int
     finish_reason: str
     logprob: float = 0.0  # sum over the generated tokens, of the distribution sampled from
+    token_ids: tuple[int, ...] = ()  # with the end token; empty where the model's worker does not tell
+
+
+@dataclass
+class Stats:
+    """Live figures of the models of a run, for its progress bar."""
+
+    requests_in_flight: int = 0
+    generated_tokens: int = 0
 
 
 class LanguageModel(Protocol):
     """A policy LM."""
 
-    card: LMCard
+    @property
+    def card(self) -> LMCard:
+        """How its prompts are laid out and how it likes to be sampled."""
+        ...
 
-    async def generate(self, prompt: str, sampling: Sampling, seeds: Sequence[int], ledger: Ledger) -> list[Sample]:
-        """One sample for each seed, in order; what it cost is added to `ledger`. Raises ModelError."""
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What computes: engine, context_length, dtype, version, as far as they are known."""
+        ...
+
+    async def generate(
+        self, prompt: str | Sequence[int], sampling: Sampling, seeds: Sequence[int], ledger: Ledger
+    ) -> list[Sample]:
+        """One sample for each seed, in order, after a text or its token ids; what it cost is added to `ledger`.
+
+        Raises ModelError.
+        """
+        ...
+
+    async def logprobs_of(self, prompt: str, tokens: Sequence[str], ledger: Ledger) -> list[float]:
+        """The log-probability of each of `tokens` (single tokens) as the next after `prompt`. Raises ModelError."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds; a call that is under way fails."""
         ...
 
 
 class RewardModel(Protocol):
     """A PRM."""
 
-    card: PRMCard
+    @property
+    def card(self) -> PRMCard:
+        """How it reads solutions and what its scores mean."""
+        ...
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What computes: engine, context_length, dtype, version, as far as they are known."""
+        ...
 
     async def score(self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger) -> list[list[float]]:
         """Step scores, exactly one a step, for each (partial) solution given as its steps. Raises ModelError."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds; a call that is under way fails."""
         ...

@@ -25,9 +25,9 @@ from tenacity import (
 
 from envs.base_env import Problem
 from reason.common.addresses import plain_address
-from reason.common.errors import UserError
+from reason.common.errors import UserError, unknown
 from reason.inference import judge
-from reason.inference.base import ModelError, Sample, Sampling, ServiceError, Unavailable
+from reason.inference.base import ModelError, Sample, Sampling, ServiceError, Stats, Unavailable
 from reason.inference.judge import JudgeRM
 from reason.inference.ledger import Ledger
 from reason.model_cards import card as cards
@@ -40,14 +40,6 @@ SPARE = 4  # so many more, and still be the one that is asked for what it has ca
 
 class _Retryable(Unavailable):
     """Another try, perhaps at another worker, may succeed."""
-
-
-@dataclass
-class Stats:
-    """Live figures for the progress bar."""
-
-    requests_in_flight: int = 0
-    generated_tokens: int = 0
 
 
 @dataclass
@@ -74,6 +66,10 @@ class Services:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the session, that of every model that was asked for here."""
         await self.session.close()
 
     async def language_model(self, name: str) -> FastChatLM:
@@ -103,10 +99,7 @@ class Services:
     async def _model(self, name: str) -> tuple[WorkerPool, dict[str, Any]]:
         listed = (await self._controller("list_models")).get("models", [])
         if name not in listed:
-            raise ServiceError(
-                f"no worker serves {name!r}; the controller at {self.controller_addr} has: "
-                f"{', '.join(sorted(listed)) or 'none'}"
-            )
+            raise ServiceError(unknown(f"model at the controller {self.controller_addr}", name, sorted(listed)))
         pool = WorkerPool(self, name)
         await pool.look_up()
         try:
@@ -227,41 +220,32 @@ class FastChatLM:
     details: dict[str, Any]
     pool: WorkerPool
 
-    async def generate(self, prompt: str, sampling: Sampling, seeds: Sequence[int], ledger: Ledger) -> list[Sample]:
+    @classmethod
+    async def open(cls, name: str, controller_addr: str, request_timeout: float, stats: Stats | None) -> FastChatLM:
+        """The policy LM registered as `name`, over a session of its own. Raises ServiceError."""
+        services = await Services(controller_addr, request_timeout, stats or Stats()).__aenter__()
+        try:
+            return await services.language_model(name)
+        except BaseException:
+            await services.close()
+            raise
+
+    async def generate(
+        self, prompt: str | Sequence[int], sampling: Sampling, seeds: Sequence[int], ledger: Ledger
+    ) -> list[Sample]:
         """See `LanguageModel.generate`. A worker that draws fewer samples than asked for is asked again."""
         samples: list[Sample] = []
         while len(samples) < len(seeds):
             samples += await self._request(prompt, sampling, list(seeds[len(samples) :]), ledger)
         return samples
 
-    async def _request(self, prompt: str, sampling: Sampling, seeds: list[int], ledger: Ledger) -> list[Sample]:
+    async def _request(
+        self, prompt: str | Sequence[int], sampling: Sampling, seeds: list[int], ledger: Ledger
+    ) -> list[Sample]:
         started = time.monotonic()
-        reply = await self.pool.post(
-            "worker_generate",
-            {
-                "model": self.pool.model,
-                "prompt": prompt,
-                "n": len(seeds),
-                "seeds": seeds,
-                "temperature": sampling.temperature,
-                "top_p": sampling.top_p,
-                "top_k": sampling.top_k,
-                "max_new_tokens": sampling.max_tokens,
-                "stop": list(sampling.stop),
-                "stop_token_ids": None,
-                "include_stop_str_in_output": True,
-                "continued": sampling.continued,
-                "echo": False,
-            },
-        )
+        reply = await self.pool.post("worker_generate", payload(self.pool.model, prompt, sampling, seeds))
         try:
-            texts, lengths, reasons, logprobs = (
-                _as_list(reply[key]) for key in ("text", "output_token_len", "finish_reason", "cumulative_logprob")
-            )
-            samples = [
-                Sample(str(text), int(length), str(reason), float(logprob))
-                for text, length, reason, logprob in zip(texts, lengths, reasons, logprobs, strict=True)
-            ]
+            samples = [read_sample(*row) for row in _rows(reply)]
             cost = _cost(reply, sum(sample.num_tokens for sample in samples), started)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelError(f"the LM worker's reply is malformed: {type(error).__name__}: {error}") from None
@@ -274,18 +258,8 @@ class FastChatLM:
     async def logprobs_of(self, prompt: str, tokens: Sequence[str], ledger: Ledger) -> list[float]:
         """The log-probability of each of `tokens` (single tokens) as the next after `prompt`. Raises ModelError."""
         started = time.monotonic()
-        reply = await self.pool.post(
-            "worker_generate",
-            {
-                "model": self.pool.model,
-                "prompt": prompt,
-                "n": 1,
-                "seeds": [0],
-                "temperature": 1.0,
-                "max_new_tokens": 1,
-                "logprobs_of": list(tokens),
-            },
-        )
+        asked = payload(self.pool.model, prompt, Sampling(max_tokens=1), [0]) | {"logprobs_of": list(tokens)}
+        reply = await self.pool.post("worker_generate", asked)
         if "logprobs_of" not in reply:
             raise ModelError("the LM worker tells no log-probabilities of tokens: serve it with this project's worker")
         try:
@@ -297,6 +271,46 @@ class FastChatLM:
             raise ModelError(f"the LM worker's log-probabilities of {len(tokens)} tokens are malformed")
         ledger.add(cost)
         return logprobs
+
+    async def close(self) -> None:
+        """See `LanguageModel.close`. The workers stay."""
+        await self.pool.services.close()
+
+
+def payload(model: str, prompt: str | Sequence[int], sampling: Sampling, seeds: list[int]) -> dict[str, Any]:
+    """The body of a request to /worker_generate, for one sample a seed."""
+    given = {"prompt": prompt} if isinstance(prompt, str) else {"prompt_token_ids": list(prompt)}
+    return {
+        "model": model,
+        **given,
+        "n": len(seeds),
+        "seeds": seeds,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "max_new_tokens": sampling.max_tokens,
+        "stop": list(sampling.stop),
+        "stop_token_ids": None,
+        "include_stop_str_in_output": True,
+        "continued": sampling.continued,
+        "echo": False,
+    }
+
+
+def _rows(reply: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """What a reply of an LM worker says of each sample. Raises KeyError, ValueError for a malformed one."""
+    names = ("text", "output_token_len", "finish_reason", "cumulative_logprob")
+    columns = [_as_list(reply[name]) for name in names]
+    token_ids = reply.get("token_ids")  # OpenR's workers do not tell
+    return list(zip(*columns, [()] * len(columns[0]) if token_ids is None else token_ids, strict=True))
+
+
+def read_sample(text: Any, length: Any, reason: Any, logprob: Any, token_ids: Any) -> Sample:
+    """One sample of a reply. Raises TypeError, ValueError for what is none."""
+    sample = Sample(str(text), int(length), str(reason), float(logprob), tuple(map(int, token_ids)))
+    if sample.num_tokens < 0 or not math.isfinite(sample.logprob):
+        raise ValueError(f"{length} tokens with a log-probability of {logprob}")
+    return sample
 
 
 def _cost(reply: dict[str, Any], generated: int, started: float) -> Ledger:
@@ -335,6 +349,22 @@ class FastChatRM:
         ledger.prm_tokens_reused += int(usage.get("reused_tokens", 0))
         ledger.seconds_scoring += time.monotonic() - started
         return scores
+
+    async def close(self) -> None:
+        """See `RewardModel.close`. The workers stay."""
+        await self.pool.services.close()
+
+
+async def open_fastchat_rm(
+    name: str, controller_addr: str, request_timeout: float, seed: int, stats: Stats | None
+) -> FastChatRM | JudgeRM:
+    """The PRM registered as `name`, over a session of its own; `seed` as in `Services`. Raises ServiceError."""
+    services = await Services(controller_addr, request_timeout, stats or Stats()).__aenter__()
+    try:
+        return await services.reward_model(name, seed)
+    except BaseException:
+        await services.close()
+        raise
 
 
 def check_scores(value: Any, solutions: Sequence[Sequence[str]]) -> list[list[float]]:

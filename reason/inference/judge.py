@@ -12,9 +12,9 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from envs.base_env import Problem
 from reason.common.concurrency import together
@@ -28,14 +28,6 @@ KEPT = 1 << 15  # scores
 LEAST_MASS = 1e-3  # of both verdicts together: a judge that gives them less wants to say something else
 
 
-class JudgeLM(LanguageModel, Protocol):
-    """An LM that tells the probabilities of tokens."""
-
-    async def logprobs_of(self, prompt: str, tokens: Sequence[str], ledger: Ledger) -> list[float]:
-        """The log-probability of each of `tokens` (single tokens) as the next after `prompt`. Raises ModelError."""
-        ...
-
-
 class NoVerdict(ModelError):
     """What the judge wants to say next is neither of its verdicts."""
 
@@ -45,8 +37,8 @@ class JudgeRM:
     """A `RewardModel` over an LM with a card of head "generative"."""
 
     card: PRMCard
-    lm: JudgeLM
-    details: dict[str, Any]
+    lm: LanguageModel
+    details: Mapping[str, Any]
     seed: int = 0  # of the rationales
     _known: dict[str, tuple[float, int]] = field(default_factory=dict)  # prompt -> score, tokens that it took
 
@@ -70,6 +62,10 @@ class JudgeRM:
             ledger.seconds_scoring += time.monotonic() - started
         self._keep({prompt: found[prompt] for prompt in new})
         return [[found[prompt][0] for prompt in row] for row in asked]
+
+    async def close(self) -> None:
+        """See `RewardModel.close`."""
+        await self.lm.close()
 
     async def self_test(self) -> bool | None:
         """Whether the card's good solution scores above its bad one, by their lowest step; None without a test.

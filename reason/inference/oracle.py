@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from envs.base_env import Problem, Task
 from reason.common.seeds import draw_seed
@@ -24,7 +25,7 @@ class OracleRM:
             raise ServiceError(f"task {task.name!r} has no oracle: --RM oracle cannot score it")
         self._judge, self.noise = task.oracle, _noise(name)
         self.card = PRMCard(name=name, head="oracle", step_tag="", meaning="correctness", aggregation="min")
-        self.details: dict[str, object] = {"engine": "oracle", "noise": self.noise}
+        self.details: dict[str, Any] = {"engine": "oracle", "noise": self.noise}
 
     async def score(self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger) -> list[list[float]]:
         """See `RewardModel.score`; costs no tokens."""
@@ -39,6 +40,9 @@ class OracleRM:
         ledger.prm_calls += 1
         ledger.seconds_scoring += time.monotonic() - started
         return scores
+
+    async def close(self) -> None:
+        """See `RewardModel.close`; it holds nothing."""
 
     def _flips(self, problem: Problem, steps: Sequence[str]) -> bool:
         if not self.noise:

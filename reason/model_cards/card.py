@@ -215,6 +215,29 @@ def find(model_path: str, kind: str, card: str | None = None, flag: str = "--car
     return found
 
 
+def is_known(model_path: str, card: str | None) -> bool:
+    """Whether `find` has a card for the model: a named one, its own, or one that lists it."""
+    wanted = {model_path.rstrip("/"), Path(model_path).name}
+    own = (Path(model_path) / OWN).is_file()
+    return card is not None or own or any(wanted & set(load(file).models) for file in FOLDER.glob("*.yaml"))
+
+
+def default_lm_card(name: str, tokenizer: Any) -> LMCard:
+    """The card of a language model that has none, from its tokenizer: the chat template, or the question's bare text,
+    and the special tokens with which the template ends the assistant's turn. Steps end at a blank line.
+    """
+    if not isinstance(tokenizer.chat_template, str):
+        return LMCard(name, prompt="{question}\n")
+    turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "zqzsolutionzqz"}]
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False)
+    except Exception as error:  # a template is a program, which may raise anything
+        raise UserError(f"{name}: its chat template cannot be used: {error}") from None
+    end = text.rpartition("zqzsolutionzqz")[2].lstrip()
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return LMCard(name, chat_template=tokenizer.chat_template, stop=tuple(t for t in special if end.startswith(t)))
+
+
 def _not_listed(model_path: str, flag: str, names: list[str]) -> str:
     """Why a model has no card: its folder is not there, or no card lists it."""
     no_hub_id = model_path.startswith(("/", "./", "../", "~")) or model_path.rstrip("/").count("/") > 1

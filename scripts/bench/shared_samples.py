@@ -44,8 +44,8 @@ def measure(questions: list[str], n: int, temperature: float, under_way: int, sh
     def request(question: str) -> GenerateRequest:
         prompt = question + "\n"
         return GenerateRequest(
-            prompt, encode_prompt(tokenizer, prompt), list(range(n)), temperature, 1.0, -1, TASK.max_new_tokens,
-            stop=(), stop_token_ids=(), include_stop=True, echo=False,
+            encode_prompt(tokenizer, prompt), list(range(n)), temperature, 1.0, -1, TASK.max_new_tokens,
+            stop=(), stop_token_ids=(),
         )  # fmt: skip
 
     async def all_of_them() -> list[list[Generated]]:

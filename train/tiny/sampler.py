@@ -37,8 +37,8 @@ class Sampler:
         async def one(prompt: str, its_seeds: list[int]) -> list[str]:
             ids = self.tokenizer.encode(prompt)
             request = GenerateRequest(
-                prompt, ids, its_seeds, temperature, top_p=1.0, top_k=-1, max_tokens=self.max_tokens,
-                stop=(), stop_token_ids=(), include_stop=True, echo=False,
+                ids, its_seeds, temperature, top_p=1.0, top_k=-1, max_tokens=self.max_tokens,
+                stop=(), stop_token_ids=(),
             )  # fmt: skip
             async with places:
                 return [sample.text for sample in await self.engine.generate(request)]

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
-import json
 import logging
 import threading
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import requests
 from fastchat.constants import WORKER_HEART_BEAT_INTERVAL
 from fastchat.conversation import Conversation, get_conv_template
 from fastchat.serve import base_model_worker
 
+from reason.common.files import sha256_of_json
 from reason.engine.request import EngineError
 from reason.model_cards import card as cards
 from reason.model_cards.card import Card
@@ -34,9 +33,8 @@ Params = dict[str, Any]
 
 
 class Worker(base_model_worker.BaseModelWorker):
-    """One served model. Subclasses set `engine` and override what their kind answers."""
+    """One served model. Subclasses override what their kind answers."""
 
-    engine: ClassVar[str]  # "vllm" | "transformers" | "prm", told at /model_details
     takes_weights = False  # whether /worker_update_weights is answered, see `update_weights`
 
     def __init__(self, args: argparse.Namespace, card: Card) -> None:
@@ -107,7 +105,7 @@ class Worker(base_model_worker.BaseModelWorker):
         raise NotImplementedError
 
     def details(self) -> dict[str, Any]:
-        """At least {"context_length": int, "dtype": str, "version": str}."""
+        """At least {"engine": str, "context_length": int, "dtype": str, "version": str}."""
         raise NotImplementedError
 
     # Registration, from a thread of its own so that a busy event loop cannot miss a heart-beat.
@@ -155,10 +153,5 @@ class Worker(base_model_worker.BaseModelWorker):
     def model_details(self) -> dict[str, Any]:
         """The reply to /model_details."""
         card = cards.to_dict(self.card)
-        own = {"engine": self.engine, "card": card, "card_sha": card_sha(card), "weight_updates": self.takes_weights}
+        own = {"card": card, "card_sha": sha256_of_json(card), "weight_updates": self.takes_weights}
         return self.details() | own
-
-
-def card_sha(card: dict[str, Any]) -> str:
-    """SHA-256 of a card as sorted-key JSON."""
-    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()

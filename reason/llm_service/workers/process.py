@@ -22,8 +22,6 @@ from reason.engine.memory import keep_freed_memory
 from reason.inference.concurrency import collect_rarely
 from reason.llm_service.workers.application import application
 from reason.llm_service.workers.base_worker import Worker
-from reason.model_cards import card as cards
-from reason.model_cards.card import Card
 
 GRACE_SECONDS = 3  # for requests in flight when the worker is told to stop
 
@@ -120,8 +118,7 @@ def serve(worker: Worker, listener: socket.socket, register: bool) -> None:
 
 def main(
     parser: argparse.ArgumentParser,
-    kind: str,
-    load: Callable[[argparse.Namespace, Card], Worker],
+    load: Callable[[argparse.Namespace], Worker],
     argv: list[str] | None = None,
 ) -> None:
     """Parse, check, load the model with `load`, serve. Bad input is one line and exit status 2."""
@@ -135,10 +132,9 @@ def main(
     args.model_path = args.model_path.rstrip("/")
     try:
         check_model_path(args.model_path)
-        card = cards.find(args.model_path, kind, args.card)
         listener = bind(args.host, args.port)
         keep_freed_memory()
-        worker = load(args, card)
+        worker = load(args)
         gc.freeze()  # what is loaded stays, the collector need not go through it
         collect_rarely()
         serve(worker, listener, not args.no_register)

@@ -15,38 +15,31 @@ if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
 import torch
-import transformers
 
-from prm.scoring.batcher import Batcher
 from prm.scoring.layout import Layout, LayoutError
-from prm.scoring.scorer import ScoreError, Scorer
-from reason.common.errors import UserError
-from reason.engine.memory import cache_bytes
-from reason.engine.packed_linear import pack_linears
+from prm.scoring.scorer import ScoreError
 from reason.engine.request import EngineError
+from reason.inference import LocalOptions
+from reason.inference.local import LocalRM
 from reason.llm_service.workers.base_worker import Params, Worker
 from reason.llm_service.workers.process import cache_argument, common_arguments, main
-from reason.model_cards.card import Card, with_template
+from reason.model_cards import card as cards
+from reason.model_cards.card import Card, PRMCard, with_template
 
 
 class RewardModelWorker(Worker):
-    """One PRM behind a micro-batcher."""
+    """One PRM: an HTTP face over a `LocalRM`."""
 
-    engine = "prm"
-
-    def __init__(self, args: argparse.Namespace, card: Card, scorer: Scorer) -> None:
+    def __init__(self, args: argparse.Namespace, card: Card, rm: LocalRM) -> None:
         super().__init__(args, card)
-        self.scorer = scorer
-        self.tokenizer = scorer.tokenizer
-        self.context_len = scorer.layouter.max_length
-        self.batcher = Batcher(scorer, args.batch_wait_ms / 1000)
+        self.rm, self.context_len = rm, rm.scorer.layouter.max_length
 
     async def close(self) -> None:
-        self.batcher.close()
+        await self.rm.close()
 
     async def value_inference(self, params: Params) -> dict[str, Any]:
         layouts = self.lay_out(params)
-        result = await self.batcher.run(layouts)
+        result = await self.rm.batcher.run(layouts)
         try:
             scores: Any = result.all_scores()
         except ScoreError as error:
@@ -70,22 +63,18 @@ class RewardModelWorker(Worker):
         for index, item in enumerate(read_inputs(params)):
             try:
                 if isinstance(item, str):
-                    layouts.append(self.scorer.layouter.lay_out_text(item))
+                    layouts.append(self.rm.scorer.layouter.lay_out_text(item))
                 else:
-                    layouts.append(self.scorer.layouter.lay_out(*item))
+                    layouts.append(self.rm.scorer.layouter.lay_out(*item))
             except LayoutError as error:
                 raise EngineError("LayoutError", f"input {index}: {error}") from None
         return layouts
 
     def count_tokens(self, text: str) -> int:
-        return len(self.tokenizer.encode(text))
+        return len(self.rm.scorer.tokenizer.encode(text))
 
     def details(self) -> dict[str, Any]:
-        return {
-            "context_length": self.context_len,
-            "dtype": str(self.scorer.model.dtype).removeprefix("torch."),
-            "version": transformers.__version__,
-        }
+        return self.rm.details
 
 
 def read_inputs(params: Params) -> list[str | tuple[str, list[str]]]:
@@ -111,23 +100,16 @@ def read_pair(index: int, item: Any) -> tuple[str, list[str]]:
     return question, steps
 
 
-def load(args: argparse.Namespace, card: Card) -> RewardModelWorker:
+def load(args: argparse.Namespace) -> RewardModelWorker:
     """Load the model by its card. Raises UserError."""
-    try:
-        scorer = Scorer.load(
-            args.model_path, card, args.device, args.batch_tokens, args.base_model, args.trust_remote_code,
-            args.reference_model,
-        )  # fmt: skip
-        for model in (scorer.model, scorer.reference):
-            if model is not None:
-                pack_linears(model.base_model)  # heads read the weights of their own layers
-        if memory := cache_bytes(args.device, args.cache_mb):
-            scorer.keep_prefixes(memory)
-    except UserError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{args.model_path} cannot be loaded: {' '.join(str(error).split())}") from error
-    return RewardModelWorker(args, with_template(card, scorer.tokenizer), scorer)
+    card = cards.find(args.model_path, "prm", args.card)
+    assert isinstance(card, PRMCard)
+    options = LocalOptions(
+        device=args.device, cache_mb=args.cache_mb, base_model=args.base_model, reference_model=args.reference_model,
+        batch_tokens=args.batch_tokens, batch_wait=args.batch_wait_ms / 1000, trust_remote_code=args.trust_remote_code,
+    )  # fmt: skip
+    rm = LocalRM.open(args.model_path, card, options)
+    return RewardModelWorker(args, with_template(card, rm.scorer.tokenizer), rm)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -147,4 +129,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main(arguments(), "prm", load)
+    main(arguments(), load)

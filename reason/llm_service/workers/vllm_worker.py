@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
-from reason.engine.loading import loading
-from reason.engine.request import encode_prompt
+from reason.engine.loading import loading, tokenizer_of
 from reason.engine.vllm_engine import AsyncEngineArgs, VLLMEngine, with_defaults
-from reason.llm_service.workers.base_worker import Params, Worker
+from reason.inference.local import lm_card_of
+from reason.llm_service.workers.lm_worker import LMWorker
 from reason.llm_service.workers.process import common_arguments, main, weights_argument
-from reason.llm_service.workers.wire import only_one, read_request, reply, stream_chunk
-from reason.model_cards.card import Card, with_template
+from reason.model_cards.card import Card
 
 
 def engine_args(args: argparse.Namespace) -> AsyncEngineArgs:
@@ -31,50 +29,23 @@ def engine_args(args: argparse.Namespace) -> AsyncEngineArgs:
     return with_defaults(engine, args.allow_weight_updates)
 
 
-class VLLMWorker(Worker):
-    """A policy LM behind vLLM's asynchronous engine."""
+class VLLMWorker(LMWorker):
+    """A policy LM behind vLLM's asynchronous engine, which needs a running event loop."""
 
-    engine = "vllm"
-
-    def __init__(self, args: argparse.Namespace, card: Card) -> None:
-        from transformers import AutoTokenizer
-
-        arguments = engine_args(args)
-        with loading(args.model_path):
-            tokenizer = AutoTokenizer.from_pretrained(args.model_path, trust_remote_code=args.trust_remote_code)
-        super().__init__(args, with_template(card, tokenizer))
-        self.tokenizer, self.arguments = tokenizer, arguments
-        self.takes_weights = args.allow_weight_updates
+    def __init__(self, args: argparse.Namespace, card: Card, tokenizer: Any) -> None:
+        super().__init__(args, card)
+        self.tokenizer, self.arguments = tokenizer, engine_args(args)
 
     async def start(self) -> None:
         """Start the engine: its process is up when this returns. Raises UserError."""
         with loading(self.arguments.model):
-            self.batcher = VLLMEngine(self.arguments, self.tokenizer)
-        self.context_len = self.batcher.context
+            self.face(VLLMEngine(self.arguments, self.tokenizer))
 
-    async def close(self) -> None:
-        self.batcher.close()
 
-    async def generate(self, params: Params) -> dict[str, Any]:
-        request = read_request(params, self.tokenizer, self.context_len, self.batcher.vocabulary)
-        return reply(request, await self.batcher.generate(request))
-
-    async def stream(self, params: Params) -> AsyncIterator[dict[str, Any]]:
-        """One chunk for every output of the engine."""
-        request = read_request(params, self.tokenizer, self.context_len, self.batcher.vocabulary)
-        only_one(request)
-        async for sample in self.batcher.stream(request):
-            done = sample if sample.finish_reason else None
-            yield stream_chunk(request, sample.text, len(sample.token_ids), done)
-
-    async def take_weights(self, folder: Path) -> None:
-        await self.batcher.take_folder(folder)
-
-    def count_tokens(self, text: str) -> int:
-        return len(encode_prompt(self.tokenizer, text))
-
-    def details(self) -> dict[str, Any]:
-        return self.batcher.details()
+def load(args: argparse.Namespace) -> VLLMWorker:
+    """The worker, whose engine starts with it. Raises UserError."""
+    tokenizer = tokenizer_of(args.model_path, args.trust_remote_code)
+    return VLLMWorker(args, lm_card_of(args.model_path, args.card, tokenizer), tokenizer)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -90,4 +61,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main(arguments(), "lm", VLLMWorker)
+    main(arguments(), load)

@@ -6,32 +6,24 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from reason.engine.request import EngineError, Generated, GenerateRequest, encode_prompt
+from reason.engine.request import EngineError, Generated, GenerateRequest, LMEngine, new_request, token_ids_of
 from reason.inference.base import HOTTEST, MOST_SAMPLES, MOST_TOKENS
 from reason.llm_service.workers.base_worker import Params
 
-GREEDY = 1e-5  # temperatures below are greedy
 SEED_BITS = 64
 MAX_LOGPROBS = 20  # tokens of `logprobs_of`; vLLM tells no more
 
 
-def read_request(params: Params, tokenizer: Any, context: int, vocabulary: int) -> GenerateRequest:
+def read_request(params: Params, engine: LMEngine) -> GenerateRequest:
     """Check the fields of a request, with OpenR's defaults. Raises EngineError that names the field."""
     prompt, ids = params.get("prompt"), params.get("prompt_token_ids")
-    if ids is None:
-        if not isinstance(prompt, str):
-            raise EngineError("BadRequest", "a `prompt` (text) or `prompt_token_ids` (list of integers) is needed")
-        ids = encode_prompt(tokenizer, prompt)
-    elif not (isinstance(ids, list) and all(type(i) is int and 0 <= i < vocabulary for i in ids)):
-        raise EngineError("BadRequest", f"prompt_token_ids: a list of integers in [0, {vocabulary}) is needed")
-    if not ids:
-        raise EngineError("BadRequest", "the prompt is empty")
-    if len(ids) >= context:
-        message = f"the prompt has {len(ids)} tokens, the model's context {context}"
-        raise EngineError("ContextOverflow", message)
+    if not isinstance(prompt if ids is None else ids, str if ids is None else list):
+        raise EngineError("BadRequest", "a `prompt` (text) or `prompt_token_ids` (list of integers) is needed")
     temperature = _number(params, "temperature", 1.0, 0.0, HOTTEST)
     top_p, top_k = _number(params, "top_p", 1.0, 0.0, 1.0), int(_number(params, "top_k", -1, -1, MOST_TOKENS)) or -1
-    logprobs_of = _tokens(params, tokenizer, vocabulary)
+    logprobs_of = params.get("logprobs_of") or []
+    if not isinstance(logprobs_of, list) or len(logprobs_of) > MAX_LOGPROBS:
+        raise EngineError("BadRequest", f"logprobs_of: a list of at most {MAX_LOGPROBS} tokens is needed")
     if logprobs_of and (temperature, top_p, top_k) != (1.0, 1.0, -1):
         message = "logprobs_of is of the model's own distribution: it needs temperature 1, top_p 1, top_k -1"
         raise EngineError("BadRequest", message)
@@ -42,24 +34,26 @@ def read_request(params: Params, tokenizer: Any, context: int, vocabulary: int) 
     stop_token_ids = params.get("stop_token_ids") or []
     if not (isinstance(stop_token_ids, list) and all(type(i) is int and abs(i) <= MOST_TOKENS for i in stop_token_ids)):
         raise EngineError("BadRequest", "stop_token_ids: a list of 32-bit integers is needed")
-    special = {token.content: i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    stop_token_ids = stop_token_ids + [special[s] for s in stop if s in special]  # decoded texts never show these
-    return GenerateRequest(
-        prompt=prompt if isinstance(prompt, str) else "",
-        prompt_ids=ids,
-        seeds=_seeds(params),
-        temperature=0.0 if temperature < GREEDY else temperature,
-        top_p=max(top_p, GREEDY),
-        top_k=top_k,
-        max_tokens=min(int(_number(params, "max_new_tokens", 256, 1, MOST_TOKENS)), context - len(ids)),
-        stop=tuple(s for s in stop if s not in special),
-        stop_token_ids=tuple(stop_token_ids),
+    return new_request(
+        engine,
+        prompt if ids is None else ids,
+        _seeds(params),
+        temperature,
+        top_p,
+        top_k,
+        int(_number(params, "max_new_tokens", 256, 1, MOST_TOKENS)),
+        stop,
+        stop_token_ids,
         include_stop=bool(params.get("include_stop_str_in_output", False)),
-        echo=bool(params.get("echo", False)),
-        logprobs_of=logprobs_of,
+        logprobs_of=token_ids_of(engine, logprobs_of),
         ignore_eos=bool(params.get("ignore_eos", False)),
         continued=bool(params.get("continued", True)),
     )
+
+
+def echoed(params: Params) -> str:
+    """What stands before each text of the reply: the prompt, where it is a text and `echo` asks for it."""
+    return params["prompt"] if params.get("echo") and isinstance(params.get("prompt"), str) else ""
 
 
 def _number(params: Params, name: str, default: float, low: float, high: float) -> float:
@@ -68,18 +62,6 @@ def _number(params: Params, name: str, default: float, low: float, high: float) 
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise EngineError("OutOfRange", f"{name}: a number in [{low:g}, {high:g}] is needed, not {value!r}")
     return value
-
-
-def _tokens(params: Params, tokenizer: Any, vocabulary: int) -> tuple[int, ...]:
-    """The ids of `logprobs_of`: texts that are one token each, or ids. Raises EngineError."""
-    wanted = params.get("logprobs_of") or []
-    if not isinstance(wanted, list) or len(wanted) > MAX_LOGPROBS:
-        raise EngineError("BadRequest", f"logprobs_of: a list of at most {MAX_LOGPROBS} tokens is needed")
-    ids = [tokenizer.encode(t, add_special_tokens=False) if isinstance(t, str) else [t] for t in wanted]
-    for token, one in zip(wanted, ids, strict=True):
-        if len(one) != 1 or type(one[0]) is not int or not 0 <= one[0] < vocabulary:
-            raise EngineError("BadRequest", f"logprobs_of: {token!r} is not a single token of this model")
-    return tuple(one[0] for one in ids)
 
 
 def _seeds(params: Params) -> list[int]:
@@ -111,15 +93,17 @@ def held_back(text: str, stop: Sequence[str]) -> int:
     return next((k for k in lengths if k <= len(text) and any(s.startswith(text[-k:]) for s in stop)), 0)
 
 
-def stream_chunk(request: GenerateRequest, text: str, tokens: int, done: Generated | None) -> dict[str, Any]:
-    """FastChat's chunk: the whole text so far with the prompt where `echo` asks for it; `done` in the last one.
+def stream_chunk(
+    request: GenerateRequest, text: str, tokens: int, done: Generated | None, head: str = ""
+) -> dict[str, Any]:
+    """FastChat's chunk: the whole text so far behind `head`; `done` in the last one.
 
     What may become a stop text, or is half a character, is kept back until it is known.
     """
     if done is None:
         text = text[: len(text) - held_back(text, request.stop)].rstrip("\ufffd")
     return {
-        "text": (request.prompt if request.echo else "") + text,
+        "text": head + text,
         "usage": usage(len(request.prompt_ids), tokens, done.reused if done else 0),
         "cumulative_logprob": done.logprob if done else None,
         "finish_reason": done.finish_reason if done else None,
@@ -136,10 +120,9 @@ def usage(prompt_tokens: int, completion_tokens: int, reused_tokens: int) -> dic
     }
 
 
-def reply(request: GenerateRequest, samples: Sequence[Generated]) -> dict[str, Any]:
-    """The reply to /worker_generate: lists with one entry a sample, for one sample too."""
+def reply(request: GenerateRequest, samples: Sequence[Generated], head: str = "") -> dict[str, Any]:
+    """The reply to /worker_generate: lists with one entry a sample, for one sample too; `head` before each text."""
     lengths = [len(sample.token_ids) for sample in samples]
-    head = request.prompt if request.echo else ""
     return {
         "text": [head + sample.text for sample in samples],
         "usage": usage(len(request.prompt_ids), sum(lengths), min(sample.reused for sample in samples)),

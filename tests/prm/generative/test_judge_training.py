@@ -30,7 +30,7 @@ from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard, with_template
 from tests.cli import call, folder_of, records_of
 from tests.fakes import LM_CARD, FakeWorker, fastchat_controller, free_port
-from tests.reason.engine.tiny import save_policy
+from tests.reason.engine.tiny import bounds, save_policy
 from tests.reason.llm_service.test_services import ask, start_worker, until
 
 CARD = cards.find("openr-tiny-judge", "prm")
@@ -134,7 +134,7 @@ class EngineLM:
     tokens: list[int] = field(default_factory=list)
 
     async def _ask(self, **params: Any) -> dict[str, Any]:
-        request = read_request(params, self.engine.tokenizer, 512, self.engine.vocabulary)
+        request = read_request(params, bounds(self.engine.tokenizer, 512, self.engine.vocabulary))
         return reply(request, await self.engine.generate(request))
 
     async def logprobs_of(self, prompt: str, tokens: Sequence[str], ledger: Ledger) -> list[float]:

@@ -12,13 +12,14 @@ from transformers import AutoModelForCausalLM
 from reason.engine.request import EngineError, GenerateRequest
 from reason.engine.transformers_engine import Engine
 from reason.llm_service.workers.wire import only_one, read_request, reply
+from tests.reason.engine.tiny import bounds
 
 PROMPTS = [f"{i} + {i * i}\n{i} + {i * i} = {i + i * i}\n<|check|>" for i in range(1, 17)]
 VERDICTS = ["Yes", "No"]
 
 
 def requested(engine: Engine, **params: Any) -> GenerateRequest:
-    return read_request(params, engine.tokenizer, 512, engine.vocabulary)
+    return read_request(params, bounds(engine.tokenizer, 512, engine.vocabulary))
 
 
 async def test_they_are_the_models_own(engine: Engine, policy) -> None:

@@ -15,6 +15,7 @@ from reason.engine.request import Generated, GenerateRequest
 from reason.engine.slots import Slots
 from reason.engine.transformers_engine import Engine
 from reason.llm_service.workers.wire import read_request, reply
+from tests.reason.engine.tiny import bounds
 
 MB = 1 << 20
 TOKEN = 1024  # bytes of a token of the tiny policy
@@ -30,7 +31,7 @@ def cached(engine: Engine, request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 def continued(engine: Engine, ids: list[int], **params: object) -> GenerateRequest:
     params = {"prompt_token_ids": ids, "max_new_tokens": 16, **params}
-    return read_request(params, engine.tokenizer, 512, engine.vocabulary)
+    return read_request(params, bounds(engine.tokenizer, 512, engine.vocabulary))
 
 
 async def grow(engine: Engine, number: int, places: asyncio.Semaphore) -> list[list[Generated]]:

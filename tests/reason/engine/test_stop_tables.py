@@ -13,6 +13,7 @@ from reason.engine.request import GenerateRequest
 from reason.engine.stop_tables import END, MAX_TABLES, MAYBE, StopTables
 from reason.llm_service.workers.wire import read_request
 from tests.fakes import ROOT
+from tests.reason.engine.tiny import bounds
 
 VOCABULARY, CLOSING = 2048, 7  # more than the tokenizer has; its own end token
 
@@ -24,7 +25,7 @@ def stops() -> StopTables:
 
 
 def requested(stops: StopTables, **params: Any) -> GenerateRequest:
-    return read_request({"prompt": "1 + 1\n", **params}, stops.tokenizer, 512, VOCABULARY)
+    return read_request({"prompt": "1 + 1\n", **params}, bounds(stops.tokenizer, 512, VOCABULARY))
 
 
 def meanings(stops: StopTables, request: GenerateRequest) -> np.ndarray:

@@ -16,13 +16,14 @@ from reason.engine.request import EngineError, GenerateRequest, decode_continuat
 from reason.engine.sampling import draw, lowest_kept, uniforms
 from reason.engine.transformers_engine import Engine
 from reason.llm_service.workers.wire import read_request
+from tests.reason.engine.tiny import bounds
 
 PROMPTS = [f"{i} + {i * i} * {7 * i}" + " - 3" * (i % 5) + "\n" for i in range(1, 33)]
 SAMPLING = [{"temperature": 0}, {"temperature": 0.7, "top_p": 0.9}, {"top_k": 20}, {}]
 
 
 def requested(engine: Engine, **params: Any) -> GenerateRequest:
-    return read_request(params, engine.tokenizer, 512, engine.vocabulary)
+    return read_request(params, bounds(engine.tokenizer, 512, engine.vocabulary))
 
 
 def range_of(first: int) -> list[int]:
@@ -139,7 +140,7 @@ async def test_stop_texts_cut_at_their_first_occurrence(engine: Engine) -> None:
             first = whole.text.index(stop)
             for include in (True, False):
                 params = {"stop": [stop, "never there"], "include_stop_str_in_output": include}
-                params |= {"prompt": request.prompt, "seed": 9, "max_new_tokens": 60}
+                params |= {"prompt_token_ids": request.prompt_ids, "seed": 9, "max_new_tokens": 60}
                 (cut,) = await engine.generate(requested(engine, **params))
                 assert cut.text == whole.text[: first + length * include]
                 assert cut.finish_reason == "stop"

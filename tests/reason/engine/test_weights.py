@@ -15,6 +15,7 @@ from reason.engine.slots import ATTENTION
 from reason.engine.transformers_engine import Engine
 from reason.engine.weights import load_weights, read_weights
 from reason.llm_service.workers.wire import read_request
+from tests.reason.engine.tiny import bounds
 
 
 def model_of(folder: Path, dtype: torch.dtype = torch.float32):
@@ -41,7 +42,7 @@ async def test_an_engine_with_new_weights_is_one_that_began_with_them(
     models = [model_of(folder, dtype) for folder in (policy, other)]
     engine, wanted = (Engine(model, tokenizer, ends, 64, 2**28, cache_bytes=2**24) for model in models)
     params = {"prompt": "12 + 30 * 4\n", "seeds": list(range(8)), "max_new_tokens": 40}
-    request = read_request(params, tokenizer, 512, 288)
+    request = read_request(params, bounds(tokenizer, 512, 288))
     try:
         old = await engine.generate(request)
         assert (await engine.generate(request))[0].reused > 0
@@ -62,7 +63,7 @@ async def test_an_engine_with_new_weights_is_one_that_began_with_them(
 
 async def test_weights_that_do_not_fit_change_nothing(policy: Path, other: Path, tokenizer) -> None:
     engine = Engine(model_of(policy), tokenizer, {tokenizer.eos_token_id}, 16, 2**28)
-    request = read_request({"prompt": "1\n", "seeds": [1], "max_new_tokens": 20}, tokenizer, 512, 288)
+    request = read_request({"prompt": "1\n", "seeds": [1], "max_new_tokens": 20}, bounds(tokenizer, 512, 288))
     weights = read_weights(other)
     name = "model.layers.1.mlp.up_proj.weight"
     less = {k: w for k, w in weights.items() if k != name}

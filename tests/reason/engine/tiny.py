@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer
@@ -27,3 +29,8 @@ def save_policy(folder: Path) -> Path:
     save(model, tokenizer, folder)
     (folder / "model_card.yaml").write_text('name: tiny\nprompt: "{question}\\n"\nstep_separator: "\\n"\n')
     return folder
+
+
+def bounds(tokenizer: Any, context: int, vocabulary: int) -> SimpleNamespace:
+    """What a request is checked against: an engine of that context and vocabulary."""
+    return SimpleNamespace(tokenizer=tokenizer, context=context, vocabulary=vocabulary)

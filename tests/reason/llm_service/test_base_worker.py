@@ -13,10 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
+from reason.common.files import sha256_of_json
 from reason.engine.request import EngineError
-from reason.llm_service.workers import base_worker, process
+from reason.llm_service.workers import process
 from reason.llm_service.workers.application import application
 from reason.llm_service.workers.base_worker import Worker
+from reason.model_cards import card as cards
 from reason.model_cards.card import LMCard
 
 SLOTS = 2
@@ -24,8 +26,6 @@ SLOTS = 2
 
 class Echo(Worker):
     """Answers with its request, after whatever the request asks to go wrong."""
-
-    engine = "echo"
 
     async def generate(self, params: dict[str, Any]) -> dict[str, Any]:
         if "raise" in params:
@@ -43,7 +43,11 @@ class Echo(Worker):
         return len(text)
 
     def details(self) -> dict[str, Any]:
-        return {"context_length": 9, "dtype": "none", "version": "0"}
+        return {"engine": "echo", "context_length": 9, "dtype": "none", "version": "0"}
+
+
+def load(args: argparse.Namespace) -> Echo:
+    return Echo(args, cards.find(args.model_path, "lm", args.card))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -135,7 +139,7 @@ async def test_the_other_routes(client) -> None:
     assert (await client.post("/worker_get_conv_template")).json()["conv"]["name"] == "raw"
     details = (await client.post("/model_details")).json()
     assert details["card"]["prompt"] == "{question}"
-    assert details["card_sha"] == base_worker.card_sha(details["card"])
+    assert details["card_sha"] == sha256_of_json(details["card"])
     assert (details["context_length"], details["engine"]) == (9, "echo")
     wrong = (await client.post("/worker_value_inference", json={"input_str": "x"})).json()
     assert wrong["error"]["type"] == "WrongWorker"
@@ -156,7 +160,7 @@ def test_bad_arguments_are_one_line_and_status_2(wrong: str, tmp_path: Path, cap
         if wrong == "card":
             card = "nosuch"
         with pytest.raises(SystemExit) as end:
-            process.main(parser(), "lm", Echo, ["--model-path", str(model), "--card", card, "--port", port])
+            process.main(parser(), load, ["--model-path", str(model), "--card", card, "--port", port])
     said = capsys.readouterr().err
     assert end.value.code == 2
     assert said.count("\n") == 1

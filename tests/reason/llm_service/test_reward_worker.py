@@ -11,9 +11,11 @@ import time
 import httpx
 import pytest
 
+from prm.scoring.batcher import Batcher
 from prm.scoring.scorer import Scorer
 from reason.common.errors import UserError
-from reason.llm_service.workers import process, reward_model_worker
+from reason.inference.local import LocalRM
+from reason.llm_service.workers import reward_model_worker
 from reason.llm_service.workers.application import application
 from tests.fakes import ROOT, fastchat_controller, free_port, post
 from tests.prm.tiny import CARD, changed, save_prm, some_inputs, write_card
@@ -38,7 +40,7 @@ def client(folder, scorer):
     """A client of a worker in this process."""
     args = reward_model_worker.arguments().parse_args(["--model-path", str(folder), "--device", "cpu"])
     args.worker_address = "http://here"
-    worker = reward_model_worker.RewardModelWorker(args, CARD, scorer)
+    worker = reward_model_worker.RewardModelWorker(args, CARD, LocalRM(scorer, Batcher(scorer)))
     transport = httpx.ASGITransport(application(worker))
     return httpx.AsyncClient(transport=transport, base_url="http://here")
 
@@ -128,7 +130,7 @@ async def test_with_a_cache_a_new_step_costs_its_own_tokens(folder, scorer, mega
     args = ["--model-path", str(folder), "--device", "cpu", "--cache-mb", str(megabytes)]
     args = reward_model_worker.arguments().parse_args(args)
     args.worker_address = "http://here"
-    worker = reward_model_worker.load(args, CARD)
+    worker = reward_model_worker.load(args)
     transport = httpx.ASGITransport(application(worker))
     client = httpx.AsyncClient(transport=transport, base_url="http://here")
     parent, whole = (len(scorer.layouter.lay_out(QUESTION, STEPS[:k]).tokens) for k in (1, 2))
@@ -162,19 +164,20 @@ def test_adapter_folder_is_served_over_the_model_that_the_arguments_name(folder,
     config = peft.LoraConfig(target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")  # starts as no change
     base = Scorer.load(str(folder), CARD, device="cpu").model
     peft.get_peft_model(base, config).save_pretrained(tmp_path)
-    process.check_model_path(str(tmp_path))
+    write_card(tmp_path, CARD)
     args = ["--model-path", str(tmp_path), "--device", "cpu", "--base-model", str(folder)]
     args = reward_model_worker.arguments().parse_args(args)
     args.worker_address = "http://here"
-    served = reward_model_worker.load(args, CARD).scorer
+    served = reward_model_worker.load(args).rm.scorer
     assert served.score([(QUESTION, STEPS)]) == [pytest.approx(scorer.score([(QUESTION, STEPS)])[0], abs=1e-6)]
 
 
 def test_model_that_cannot_be_loaded_is_one_line(folder, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "nosuch"}')
+    write_card(tmp_path, CARD)
     args = reward_model_worker.arguments().parse_args(["--model-path", str(tmp_path), "--device", "cpu"])
     with pytest.raises(UserError, match=r"cannot be loaded: ") as error:
-        reward_model_worker.load(args, CARD)
+        reward_model_worker.load(args)
     assert "\n" not in str(error.value)
 
 

@@ -21,6 +21,7 @@ import torch
 
 from reason.engine.request import decode_continuation
 from tests.fakes import ROOT, free_port, post
+from tests.reason.engine.tiny import bounds
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(900)]
 START_SECONDS = 600
@@ -99,7 +100,7 @@ async def test_both_engines_agree_where_no_chance_is_involved(worker, engine, to
     address, _ = worker
     params = {"prompt": "3 * 4 - 1\n", "temperature": 0, "max_new_tokens": 24}
     (reply,) = await ask(address, params)
-    (ours,) = await engine.generate(read_request(params, tokenizer, 1024, engine.vocabulary))
+    (ours,) = await engine.generate(read_request(params, bounds(tokenizer, 1024, engine.vocabulary)))
     assert reply["token_ids"] == [ours.token_ids]
     assert reply["text"] == [ours.text]
     assert reply["cumulative_logprob"] == [pytest.approx(ours.logprob, abs=1e-2)]
@@ -119,7 +120,7 @@ async def test_both_engines_tell_the_same_logprobs_of_tokens(worker, engine, tok
     replies = await ask(address, *requests, *({"prompt": f"{i}\n", "max_new_tokens": 9} for i in range(12)))
     for request, reply in zip(requests, replies):
         assert reply["error_code"] == 0
-        (ours,) = await engine.generate(read_request(request, tokenizer, 1024, engine.vocabulary))
+        (ours,) = await engine.generate(read_request(request, bounds(tokenizer, 1024, engine.vocabulary)))
         if request["logprobs_of"]:
             assert reply["logprobs_of"] == [pytest.approx(list(ours.logprobs_of), abs=1e-2)]
         else:

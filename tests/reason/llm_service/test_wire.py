@@ -13,8 +13,9 @@ from reason.engine.request import EngineError, Generated
 from reason.inference.base import Sampling
 from reason.inference.fastchat import FastChatLM
 from reason.inference.ledger import Ledger
-from reason.llm_service.workers.wire import held_back, read_request, reply
+from reason.llm_service.workers.wire import echoed, held_back, read_request, reply
 from reason.model_cards.card import LMCard
+from tests.reason.engine.tiny import bounds
 
 STOPS = st.lists(st.text("ab\n", min_size=1, max_size=3), min_size=1, max_size=3)
 
@@ -26,12 +27,12 @@ def test_a_stream_keeps_back_exactly_what_may_become_a_stop_text(text: str, stop
 
 
 def test_defaults_and_folding(tokenizer) -> None:
-    request = read_request({"prompt": "1 + 1\n", "seeds": [-1, 2**64 + 5]}, tokenizer, 1024, 300)
+    request = read_request({"prompt": "1 + 1\n", "seeds": [-1, 2**64 + 5]}, bounds(tokenizer, 1024, 300))
     assert request.seeds == [2**64 - 1, 5]
     assert (request.temperature, request.top_p, request.top_k, request.max_tokens) == (1.0, 1.0, -1, 256)
     assert request.prompt_ids == tokenizer.encode("1 + 1\n")
-    assert read_request({"prompt": "1", "n": 3, "seed": 7}, tokenizer, 1024, 300).seeds == [7, 8, 9]
-    drawn = [tuple(read_request({"prompt": "1", "n": 2}, tokenizer, 1024, 300).seeds) for _ in range(2)]
+    assert read_request({"prompt": "1", "n": 3, "seed": 7}, bounds(tokenizer, 1024, 300)).seeds == [7, 8, 9]
+    drawn = [tuple(read_request({"prompt": "1", "n": 2}, bounds(tokenizer, 1024, 300)).seeds) for _ in range(2)]
     assert drawn[0] != drawn[1]
 
 
@@ -46,7 +47,7 @@ async def test_a_worker_reads_what_the_client_writes(tokenizer, continued: bool)
         model, services = "tiny", SimpleNamespace(stats=SimpleNamespace(generated_tokens=0))
 
         async def post(self, route: str, params: dict) -> dict:
-            read.append(read_request(json.loads(json.dumps(params)), tokenizer, 1024, 300))
+            read.append(read_request(json.loads(json.dumps(params)), bounds(tokenizer, 1024, 300)))
             return reply(read[0], [Generated(" 2", [5, 6], -1.0, "stop")] * 2)
 
     lm = FastChatLM(LMCard("tiny"), {}, Pool())
@@ -60,13 +61,13 @@ async def test_a_worker_reads_what_the_client_writes(tokenizer, continued: bool)
 
 
 def test_special_tokens_stop_by_their_id(tokenizer) -> None:
-    request = read_request({"prompt": "1", "stop": ["<|im_end|>", "x"]}, tokenizer, 1024, 300)
+    request = read_request({"prompt": "1", "stop": ["<|im_end|>", "x"]}, bounds(tokenizer, 1024, 300))
     assert request.stop == ("x",)
     assert request.stop_token_ids == (tokenizer.convert_tokens_to_ids("<|im_end|>"),)
 
 
 def test_the_context_bounds_a_sample(tokenizer) -> None:
-    assert read_request({"prompt": "1" * 10, "max_new_tokens": 100}, tokenizer, 32, 300).max_tokens == 22
+    assert read_request({"prompt": "1" * 10, "max_new_tokens": 100}, bounds(tokenizer, 32, 300)).max_tokens == 22
 
 
 @pytest.mark.parametrize(
@@ -102,14 +103,15 @@ def test_the_context_bounds_a_sample(tokenizer) -> None:
 )
 def test_bad_requests_are_named_and_not_tried_again(tokenizer, params: dict, type_: str, says: str) -> None:
     with pytest.raises(EngineError, match=says) as error:
-        read_request(params, tokenizer, 64, 300)
+        read_request(params, bounds(tokenizer, 64, 300))
     assert error.value.type == type_
     assert not error.value.retryable
 
 
 def test_replies_are_lists_for_one_sample_too(tokenizer) -> None:
-    request = read_request({"prompt": "1 + 1\n", "echo": True}, tokenizer, 64, 300)
-    assert reply(request, [Generated("2", [20, 256], -0.5, "stop", reused=3)]) == {
+    params = {"prompt": "1 + 1\n", "echo": True}
+    request = read_request(params, bounds(tokenizer, 64, 300))
+    assert reply(request, [Generated("2", [20, 256], -0.5, "stop", reused=3)], echoed(params)) == {
         "text": ["1 + 1\n2"],
         "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6, "reused_tokens": 3},
         "cumulative_logprob": [-0.5],

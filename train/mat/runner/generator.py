@@ -82,6 +82,6 @@ class Generator:
 def request(card: LMCard, prompt_ids: list[int], seeds: Sequence[int], sampling: Sampling) -> GenerateRequest:
     """What an engine in this process is asked for."""
     return GenerateRequest(
-        "", prompt_ids, list(seeds), sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_tokens,
-        stop=card.stop, stop_token_ids=(), include_stop=True, echo=False,
+        prompt_ids, list(seeds), sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_tokens,
+        stop=card.stop, stop_token_ids=(),
     )  # fmt: skip

@@ -60,7 +60,7 @@ class VLLMGenerator:
         self.start()
         assert self.engine is not None
         try:
-            self._wait(self.engine.take(self.policy.plain_weights(), self.dtype))
+            self._wait(self.engine.push(self.policy.plain_weights()))
         except EngineError as error:
             raise RunError(str(error)) from None
 
