@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from envs.base_env import Problem
-from reason.common.errors import UserError
+from reason.common.errors import RunError, UserError
 from reason.inference.ledger import Ledger
 from reason.model_cards.card import LMCard, PRMCard
 
 
-class ModelError(RuntimeError):
+class ModelError(RunError):
     """A model could not answer; the question that asked becomes a record with this error."""
 
 

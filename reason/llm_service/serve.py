@@ -24,10 +24,11 @@ import shlex
 import shutil
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, TextIO
 
 from reason.common.addresses import http_address
 from reason.common.command import Parser, run_command
@@ -311,18 +312,19 @@ def stop_command(options: ServeOptions) -> str:
 
 
 @contextlib.contextmanager
-def serving(options: ServeOptions) -> Iterator[str]:
+def serving(options: ServeOptions, out: TextIO = sys.stdout) -> Iterator[str]:
     """Services while the block runs, stopped whichever way it ends: Ctrl-C, SIGTERM, SIGHUP, an exception.
 
-    Yields the controller's address. Messages go to stdout. Raises what `start` raises.
+    Yields the controller's address. Messages go to `out`. Raises what `start` raises.
     """
     with ended_by_signals():
-        start(options)
+        with contextlib.redirect_stdout(out):
+            start(options)
         try:
             yield options.controller
         finally:
             with undisturbed():
-                print(stop(options), flush=True)
+                print(stop(options), file=out, flush=True)
 
 
 # The command.
@@ -341,6 +343,14 @@ def parser() -> argparse.ArgumentParser:
 def words_of_environment(names: Iterable[str]) -> list[str]:
     """The flags that environment variables stand for; an empty variable stands for none."""
     return [f"--{name}={value}" for name in names if (value := os.environ.get(name.upper()))]
+
+
+def options_of_environment(defaults: Mapping[str, Any], **given: Any) -> ServeOptions:
+    """Options from environment variables, over `defaults` and under `given`. Raises SystemExit, UserError."""
+    of_environment = parser().parse_args(words_of_environment(fields_of(ServeOptions)))
+    values = {**defaults, **given_options(of_environment, ServeOptions), **given}
+    options: ServeOptions = build(ServeOptions, values, PROG)
+    return options
 
 
 def act(args: argparse.Namespace) -> int:

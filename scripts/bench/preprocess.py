@@ -1,4 +1,4 @@
-"""Conversion of about 100 MB of PRM800K-like JSONL: seconds and peak memory. `python scripts/bench/preprocess.py`
+"""Conversion of about 100 MB of PRM800K-like JSONL: seconds and peak memory. `python -m scripts.bench.preprocess`
 
 Rows are made up by a seeded generator in the two shapes of PRM800K: phase 1, where a third of the steps have up to five
 alternatives and some go on from a human step, and phase 2, one completion a step and alternatives behind the first
@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.bench.frame import Row, Rows, bench_rows
+from scripts.bench.own_process import run_counted
+
 CLI, STATS = "data/preprocess/cli.py", "data/preprocess/stats.py"
 MB = 1_000_000
 FULL, QUICK = 100, 10  # MB of input
@@ -34,8 +33,6 @@ WORDS = (
     "factor prime $n$ divide by multiply gives total probability first second square root"
 ).split()
 
-Row = dict[str, Any]
-
 
 def main() -> int:
     """The command; returns its exit status."""
@@ -44,19 +41,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} MB")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Path(folder), QUICK if args.quick else args.megabytes)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    print("  ".join(f"{name:>14}" for name in names))
-    for row in rows:
-        print("  ".join(f"{row.get(name, ''):>14}" for name in names))
-    if args.json:
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        args.json.write_text(json.dumps({"bench": "preprocess", "machine": machine, "rows": rows}, indent=2) + "\n")
+    with bench_rows("preprocess", args.json) as rows, tempfile.TemporaryDirectory() as folder:
+        measure(Path(folder), QUICK if args.quick else args.megabytes, rows)
     return 0
 
 
-def measure(folder: Path, megabytes: int) -> list[Row]:
+def measure(folder: Path, megabytes: int, rows: Rows) -> None:
     """One row a command; `vs_json_copy` is its time over the reference's."""
     source, copy = folder / "prm800k.jsonl", folder / "copy.jsonl"
     rows_written = write(source, megabytes * MB)
@@ -67,26 +57,16 @@ def measure(folder: Path, megabytes: int) -> list[Row]:
         "openr": ([sys.executable, CLI, "prm800k", "--openr", str(source)], source, flat),
         "statistics": ([sys.executable, STATS, str(common)], common, None),
     }
-    rows: list[Row] = []
     for name, (command, read, written) in commands.items():
-        seconds, cpu, peak = timed(command)
+        started = time.perf_counter()
+        ended = run_counted(command)
+        seconds = time.perf_counter() - started
+        if ended.status:
+            raise subprocess.CalledProcessError(ended.status, command)
         row = {"what": name, "rows": rows_written, "input_mb": round(read.stat().st_size / MB, 1)}
         row |= {"output_mb": round(written.stat().st_size / MB, 1) if written else 0.0}
-        rows.append(row | {"seconds": round(seconds, 2), "cpu_s": round(cpu, 2), "peak_mb": round(peak, 1)})
-        rows[-1]["vs_json_copy"] = round(seconds / rows[0]["seconds"], 2)
-    return rows
-
-
-def timed(command: list[str]) -> tuple[float, float, float]:
-    """Wall-clock seconds, processor seconds and peak resident MB of a process. Raises CalledProcessError."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    kilobytes = usage.ru_maxrss / 1024 if sys.platform == "darwin" else usage.ru_maxrss
-    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, kilobytes * 1024 / MB
+        row |= {"seconds": round(seconds, 2), "cpu_s": round(ended.cpu_seconds, 2), "peak_mb": round(ended.peak_mb, 1)}
+        rows.add(row | {"vs_json_copy": round(seconds / (rows or [row])[0]["seconds"], 2)})
 
 
 def write(path: Path, size: int) -> int:

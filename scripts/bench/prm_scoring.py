@@ -1,5 +1,5 @@
 """Scoring the steps of tree search: the reward worker's prefix cache against reading every prefix again.
-`python scripts/bench/prm_scoring.py`
+`python -m scripts.bench.prm_scoring`
 
 Beam searches (4 beams of 4 children, steps of about 22 tokens, 13 deep) of many questions at once, on trees of made-up
 arithmetic steps, so that no policy is needed; which beams are kept is drawn, so that all rows score the same trees. A
@@ -17,31 +17,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
-import os
-import platform
 import random
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
+import torch
 
-import torch  # noqa: E402
-
-from prm.scoring.batcher import Batcher  # noqa: E402
-from prm.scoring.layout import LayoutError  # noqa: E402
-from prm.scoring.scorer import ScoreError, Scorer  # noqa: E402
-from reason.common.errors import UserError  # noqa: E402
-from reason.engine.memory import keep_freed_memory  # noqa: E402
-from reason.engine.packed_linear import pack_linears  # noqa: E402
-from reason.model_cards import card as cards  # noqa: E402
+from prm.scoring.batcher import Batcher
+from prm.scoring.layout import LayoutError
+from prm.scoring.scorer import ScoreError, Scorer
+from reason.common.command import run_command
+from reason.common.errors import UserError
+from reason.engine.memory import keep_freed_memory
+from reason.engine.packed_linear import pack_linears
+from reason.model_cards import card as cards
+from scripts.bench.frame import Row, Rows, bench_rows
+from scripts.bench.own_process import ROOT
 
 WIDTH = BEAM = 4
-Row = dict[str, Any]
 Child = tuple[str, list[str]]  # a question and the steps of one of its paths
 
 
@@ -65,33 +61,30 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     keep_freed_memory()  # as the worker does, for all rows
     logging.disable(logging.WARNING)  # the self-test's word on the model is not the matter here
+    more = {"threads": args.threads, "device": args.device, "torch": torch.__version__}
+    if args.device != "cpu":
+        more["gpu"] = torch.cuda.get_device_name()
+    return run_command(p.prog, lambda: bench(args, more))
+
+
+def bench(args: argparse.Namespace, more: dict[str, Any]) -> None:
+    """Load the PRM as the worker does, and measure. Raises UserError for a model that cannot be measured."""
     try:
         scorer = Scorer.load(args.model, cards.find(args.model, "prm", args.card), args.device, args.batch_tokens)
         pack_linears(scorer.model.base_model)  # as the worker does
-        rows = measure_all(scorer, args)
-    except (UserError, LayoutError, ScoreError, OSError, ValueError) as error:
-        print(f"prm_scoring.py: {error}", file=sys.stderr)
-        return 2
-    if args.json:
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        machine |= {"threads": args.threads, "device": args.device, "torch": torch.__version__}
-        if args.device != "cpu":
-            machine["gpu"] = torch.cuda.get_device_name()
-        args.json.write_text(json.dumps({"bench": "prm_scoring", "machine": machine, "rows": rows}, indent=2) + "\n")
-    return 0
+    except (LayoutError, ScoreError, OSError, ValueError) as error:
+        raise UserError(f"{args.model}: {error}") from None
+    with bench_rows("prm_scoring", args.json, 16, **more) as rows:
+        measure_all(scorer, args, rows)
 
 
-def measure_all(scorer: Scorer, args: argparse.Namespace) -> list[Row]:
-    """The table's rows, printed as they come."""
-    rows: list[Row] = []
+def measure_all(scorer: Scorer, args: argparse.Namespace, rows: Rows) -> None:
+    """The table's rows."""
 
     def add(row: Row) -> None:
         row |= {"speedup": row["steps_per_second"] / rows[0]["steps_per_second"] if rows else 1.0}
         row |= {"size": Path(args.model).name, "depth": args.depth}
-        rows.append(row)
-        if len(rows) == 1:
-            print("  ".join(f"{name:>16}" for name in row))
-        print("  ".join(f"{v:>16.4g}" if isinstance(v, float) else f"{v!s:>16}" for v in row.values()), flush=True)
+        rows.add(row)
 
     some = max(1, args.questions // 8)  # reading everything again takes so much longer
     asyncio.run(search_all("warm-up", scorer, 1, 4, seed=1))
@@ -103,7 +96,6 @@ def measure_all(scorer: Scorer, args: argparse.Namespace) -> list[Row]:
         raise ScoreError("the prefixes of this model cannot be kept")
     asyncio.run(search_all("warm-up", scorer, 1, 4, seed=1))
     add(asyncio.run(search_all("prefix cache", scorer, args.questions, args.depth, seed=0))[0])
-    return rows
 
 
 def one_by_one(scorer: Scorer, children: list[Child]) -> Row:

@@ -1,4 +1,4 @@
-"""PRM training: this project's updates against a plain `transformers.Trainer`. `python scripts/bench/prm_training.py`
+"""PRM training: this project's updates against a plain `transformers.Trainer`. `python -m scripts.bench.prm_training`
 
 The same made-up solutions (3 to 13 arithmetic steps), model, dtype, threads and update size; each trainer is a process
 of its own, so that its peak memory is its own. Rows:
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import sys
 import tempfile
@@ -26,15 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
-
-from scripts.bench.own_process import in_own_process  # noqa: E402
+from scripts.bench.frame import Row, bench_rows
+from scripts.bench.own_process import ROOT, in_own_process
 
 REFERENCE, GROUPED, OURS = "pad to 2048", "length grouped", "ours"
 LENGTH = 2048
 ROWS = {REFERENCE: 4, GROUPED: 8, OURS: None}  # of a forward pass; ours has a budget of tokens
-Row = dict[str, Any]
 
 
 def main() -> int:
@@ -56,23 +52,15 @@ def main() -> int:
     if args.trainer:
         print(json.dumps(measure(args)))
         return 0
-    rows = []
-    for name in ROWS:
-        rows.append(in_own_process(__file__, name))
-        rows[-1]["speedup"] = rows[-1]["tokens_per_s"] / rows[0]["tokens_per_s"]
-        print(f"{name}: {rows[-1]['tokens_per_s']:,.0f} tokens/s", file=sys.stderr, flush=True)
-    rows[-1]["speedup_length_grouped"] = rows[-1]["tokens_per_s"] / rows[1]["tokens_per_s"]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    print("  ".join(f"{name:>22}" for name in names))
-    for row in rows:
-        values = (row.get(name, "") for name in names)
-        print("  ".join(f"{v:>22.4g}" if isinstance(v, float) else f"{v!s:>22}" for v in values))
-    if args.json:
-        import torch
+    from importlib.metadata import version
 
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        machine |= {"threads": args.threads, "dtype": args.dtype, "torch": torch.__version__}
-        args.json.write_text(json.dumps({"bench": "prm_training", "machine": machine, "rows": rows}, indent=2) + "\n")
+    more = {"threads": args.threads, "dtype": args.dtype, "torch": version("torch")}
+    with bench_rows("prm_training", args.json, 22, **more) as rows:
+        for name in ROWS:
+            row = in_own_process("scripts.bench.prm_training", name)
+            row["speedup"] = row["tokens_per_s"] / (rows or [row])[0]["tokens_per_s"]
+            row["speedup_length_grouped"] = row["tokens_per_s"] / rows[1]["tokens_per_s"] if len(rows) > 1 else None
+            rows.add(row)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Policy RL: GRPO of this project against TRL's GRPOTrainer, on the embedded policy. `python scripts/bench/rl.py`
+"""Policy RL: GRPO of this project against TRL's GRPOTrainer, on the embedded policy. `python -m scripts.bench.rl`
 
 The same model, questions, solutions an update, longest solution, dtype (fp32), threads, updates, learning rate, loss
 (clipped ratio of tokens, mean over a solution's tokens, no KL) and reward (the grader's verdict on the answer); each
@@ -22,7 +22,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -31,17 +30,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
-
-from scripts.bench.own_process import in_own_process, megabytes  # noqa: E402
+from scripts.bench.frame import Row, bench_rows
+from scripts.bench.own_process import ROOT, in_own_process, megabytes
 
 REFERENCE, SAME, BEST = "trl", "ours_same_engine", "ours_best"
 TRAINERS = (REFERENCE, SAME, BEST)
 OF_TRL = ("trl", "datasets", "pandas", "pyarrow", "multiprocess", "xxhash", "dill")  # beyond what the project needs
 WARM_UP = 1  # updates
 LR = 1e-6
-Row = dict[str, Any]
 
 
 def main() -> int:
@@ -77,21 +73,14 @@ def main() -> int:
     if args.trainer:
         print(json.dumps(measure(args)))
         return 0
-    rows: list[Row] = []
-    environment = {"OMP_NUM_THREADS": str(args.threads), "TOKENIZERS_PARALLELISM": "false"}
-    for name in TRAINERS:
-        rows.append(in_own_process(__file__, name, environment))
-        rows[-1]["vs_trl"] = rows[-1]["samples_per_s"] / rows[0]["samples_per_s"]
-    print("  ".join(f"{name:>16}" for name in rows[0]))
-    for row in rows:
-        print("  ".join(f"{v:>16.4g}" if isinstance(v, float) else f"{v!s:>16}" for v in row.values()))
-    if args.json:
-        from importlib.metadata import version
+    from importlib.metadata import version
 
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        machine |= {"threads": args.threads, "dtype": "fp32"}
-        machine |= {name: version(name) for name in ("torch", "transformers", "trl")}
-        args.json.write_text(json.dumps({"bench": "rl", "machine": machine, "rows": rows}, indent=2) + "\n")
+    more = {name: version(name) for name in ("torch", "transformers", "trl")}
+    environment = {"OMP_NUM_THREADS": str(args.threads), "TOKENIZERS_PARALLELISM": "false"}
+    with bench_rows("rl", args.json, 16, threads=args.threads, dtype="fp32", **more) as rows:
+        for name in TRAINERS:
+            row = in_own_process("scripts.bench.rl", name, environment)
+            rows.add(row | {"vs_trl": row["samples_per_s"] / (rows or [row])[0]["samples_per_s"]})
     return 0
 
 

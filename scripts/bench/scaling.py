@@ -1,4 +1,4 @@
-"""What a question costs the client as runs grow: `python scripts/bench/scaling.py`
+"""What a question costs the client as runs grow: `python -m scripts.bench.scaling`
 
 Best-of-16 runs of 100 to 500 questions on the same running services, each by evaluate.py in a process of its own,
 whose processor time and memory the system counts:
@@ -18,27 +18,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
-
-from envs.base_env import DataOptions, load_task  # noqa: E402
-from reason.common.errors import UserError  # noqa: E402
-from reason.evaluation import records  # noqa: E402
-from reason.inference.base import ServiceError  # noqa: E402
-from scripts.bench.search_efficiency import services  # noqa: E402
+from envs.base_env import DataOptions, load_task
+from reason.common.command import run_command
+from reason.evaluation import records
+from reason.inference.base import ServiceError
+from scripts.bench.frame import Rows, bench_rows
+from scripts.bench.own_process import ROOT, run_counted
+from scripts.bench.services import services
 
 QUESTIONS = "questions.jsonl"  # in the folder of the runs
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -70,24 +63,21 @@ def main() -> int:
     args = p.parse_args()
     if args.quick:
         args.questions = [8, 16]
-    try:
+    return run_command(p.prog, lambda: bench(args))
+
+
+def bench(args: argparse.Namespace) -> None:
+    """Measure with running services, or with such as are started for it."""
+    with bench_rows("scaling", args.json, 20) as rows:
         if args.controller_addr:
-            rows = measure(args)
+            measure(args, rows)
         else:
-            with services(args) as args.controller_addr:
-                rows = measure(args)
-    except (ServiceError, UserError) as error:
-        print(f"scaling.py: {error}", file=sys.stderr)
-        return 2
-    if args.json:
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        args.json.write_text(json.dumps({"bench": "scaling", "machine": machine, "rows": rows}, indent=2) + "\n")
-    return 0
+            with services("scaling", args.LM, args.RM) as args.controller_addr:
+                measure(args, rows)
 
 
-def measure(args: argparse.Namespace) -> list[Row]:
-    """One row a number of questions, printed as it comes."""
-    rows: list[Row] = []
+def measure(args: argparse.Namespace, rows: Rows) -> None:
+    """One row a number of questions."""
     with tempfile.TemporaryDirectory() as folder:
         write_questions(args, Path(folder) / QUESTIONS)
         evaluate(args, min(args.questions), 98, folder)  # with batches as large as those that follow
@@ -107,12 +97,7 @@ def measure(args: argparse.Namespace) -> list[Row]:
                 "num_worker": args.num_worker,
                 "size": args.LM,
             }
-            if not rows:
-                print("  ".join(f"{name:>{max(8, len(name))}}" for name in row))
-            cells = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()]
-            print("  ".join(f"{cell:>{max(8, len(name))}}" for name, cell in zip(row, cells)), flush=True)
-            rows.append(row)
-    return rows
+            rows.add(row)
 
 
 def write_questions(args: argparse.Namespace, file: Path) -> None:
@@ -130,17 +115,11 @@ def evaluate(args: argparse.Namespace, questions: int, seed: int, folder: str) -
         "--limit", str(questions), "--num_worker", str(args.num_worker), "--seed", str(seed),
         "--controller_addr", args.controller_addr, "--save_dir", folder, "--data_path", str(Path(folder) / QUESTIONS),
     ]  # fmt: skip
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)  # we collected it ourselves
-        output.seek(0)
-        said = output.read()
-    if process.returncode:
-        raise ServiceError(f"evaluate.py ended with status {process.returncode}: {said.strip().splitlines()[-1]}")
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes there and KiB elsewhere
-    where = Path(said.split("Run folder: ")[1].splitlines()[0])
-    return Client(where, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6)
+    ended = run_counted(command, errors_too=True)
+    if ended.status:
+        raise ServiceError(f"evaluate.py ended with status {ended.status}: {ended.said.strip().splitlines()[-1]}")
+    where = Path(ended.said.split("Run folder: ")[1].splitlines()[0])
+    return Client(where, ended.cpu_seconds, ended.peak_mb)
 
 
 if __name__ == "__main__":

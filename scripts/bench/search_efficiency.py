@@ -1,4 +1,4 @@
-r"""Search efficiency: how close a search comes to what its engines can do. `python scripts/bench/search_efficiency.py`
+r"""Search efficiency: how close a search comes to what its engines can do. `python -m scripts.bench.search_efficiency`
 
     efficiency = floor / seconds of the run
 
@@ -19,7 +19,7 @@ which a floor of other texts cannot repeat: it is measured with --no-share-sampl
 Starts the services for the embedded models, or uses running ones with --controller_addr. Arguments after `--` go to
 evaluate.py. Models of a useful size (see make_135m.py):
 
-    MODEL_BASE=models_135m LM_ARGS="--max-num-seqs 64" python scripts/bench/search_efficiency.py \
+    MODEL_BASE=models_135m LM_ARGS="--max-num-seqs 64" python -m scripts.bench.search_efficiency \
         --LM SmolLM2-135M --RM SmolLM2-135M-prm --limit 100 --prm_texts 100 \
         --methods best_of_n beam_search dvts -- --max_new_tokens 48 --max_step_tokens 12 --tree_max_depth 4
 
@@ -32,28 +32,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
-
-from envs.base_env import Problem, load_task, split_steps  # noqa: E402
-from reason.common.errors import UserError  # noqa: E402
-from reason.evaluation import records  # noqa: E402
-from reason.inference.base import ModelError, ServiceError  # noqa: E402
-from reason.inference.fastchat import FastChatLM, FastChatRM, Services  # noqa: E402
-from reason.inference.prompting import render  # noqa: E402
-from scripts.bench.ports import free_port  # noqa: E402
+from envs.base_env import Problem, load_task, split_steps
+from reason.common.command import run_command
+from reason.evaluation import records
+from reason.inference.base import ModelError, ServiceError
+from reason.inference.fastchat import FastChatLM, FastChatRM, Services
+from reason.inference.prompting import render
+from scripts.bench.frame import Row, Rows, bench_rows
+from scripts.bench.own_process import ROOT
+from scripts.bench.services import services
 
 METHODS = {  # at a budget of 16 solutions
     "best_of_n": ["--num_sequence", "16"],
@@ -63,9 +58,6 @@ METHODS = {  # at a budget of 16 solutions
     "cot": [],
 }
 PRM_BATCHES = (4, 16, 64, 256)  # solutions a request
-SESSION = "openr-bench"  # tmux session of the services
-
-Row = dict[str, Any]
 
 
 def main() -> int:
@@ -92,28 +84,24 @@ def main() -> int:
     if args.quick:
         args.limit = min(args.limit, 16)
     args.shared = args.shared or (os.cpu_count() or 1) < 2
-    try:
+    return run_command(p.prog, lambda: bench(args))
+
+
+def bench(args: argparse.Namespace) -> None:
+    """Measure with running services, or with such as are started for it."""
+    with bench_rows("search_efficiency", args.json, 12) as rows:
         if args.controller_addr:
-            rows = measure_all(args)
+            measure_all(args, rows)
         else:
             apart = ["--no-share-samples"] if args.engine == "transformers" else []
             lm_args = " ".join([*apart, os.environ.get("LM_ARGS", "")])
-            with services(args, ENGINE=args.engine, LM_ARGS=lm_args) as args.controller_addr:
-                rows = measure_all(args)
-    except (ServiceError, ModelError, UserError) as error:
-        print(f"search_efficiency.py: {error}", file=sys.stderr)
-        return 2
-    if args.json:
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        args.json.write_text(
-            json.dumps({"bench": "search_efficiency", "machine": machine, "rows": rows}, indent=2) + "\n"
-        )
-    return 0
+            with services("search_efficiency", args.LM, args.RM, engine=args.engine, lm_args=lm_args) as address:
+                args.controller_addr = address
+                measure_all(args, rows)
 
 
-def measure_all(args: argparse.Namespace) -> list[Row]:
-    """One row a method, printed as it comes."""
-    rows = []
+def measure_all(args: argparse.Namespace, rows: Rows) -> None:
+    """One row a method."""
     with tempfile.TemporaryDirectory() as folder:
         texts = ["--num_sequence", str(-(-args.prm_texts // args.limit))]
         warm_up = evaluate(args, "best_of_n", texts, seed=99, folder=folder)
@@ -121,14 +109,7 @@ def measure_all(args: argparse.Namespace) -> list[Row]:
         for seed, method in enumerate(args.methods):
             run = evaluate(args, method, METHODS[method], seed, folder)
             row = asyncio.run(measure(args, method, run, None if method == "cot" else prm_rate))
-            if not rows:
-                print("  ".join(f"{name:>12}" for name in row), flush=True)
-            print(
-                "  ".join(f"{v:>12.3g}" if isinstance(v, float) else f"{str(v)[-18:]:>12}" for v in row.values()),
-                flush=True,
-            )
-            rows.append(row)
-    return rows
+            rows.add(row)
 
 
 def evaluate(args: argparse.Namespace, method: str, settings: list[str], seed: int, folder: str) -> Path:
@@ -231,29 +212,6 @@ async def prm_tokens_a_second(args: argparse.Namespace, lines: Sequence[records.
             seconds = time.monotonic() - started
             rates.append(sum(reply["usage"]["computed_tokens"] for reply in replies) / seconds)
     return max(rates)
-
-
-@contextmanager
-def services(args: argparse.Namespace, **variables: str) -> Iterator[str]:
-    """The embedded models by the scripts that users start them with, on free ports; yields the controller's address.
-
-    `variables`: of the script create_service_tiny.sh.
-    """
-    port, folder = free_port(), ROOT / "reason/llm_service"
-    with tempfile.TemporaryDirectory() as logs:
-        ours = {"CONTROLLER_PORT": str(port), "WORKER_BASE_PORT": str(free_port(8)), "LOGDIR": logs, "SESSION": SESSION}
-        ours |= {"POLICY_MODEL_NAME": args.LM, "VALUE_MODEL_NAME": args.RM}
-        environment = os.environ | ours | variables | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-        def script(name: str) -> int:
-            return subprocess.run(["sh", str(folder / name)], cwd=ROOT, env=environment, stdout=sys.stderr).returncode
-
-        try:
-            if script("create_service_tiny.sh"):
-                raise ServiceError("the services did not start, see above")
-            yield f"http://{os.environ.get('HOST_ADDR', '127.0.0.1')}:{port}"
-        finally:
-            script("stop_service.sh")
 
 
 if __name__ == "__main__":

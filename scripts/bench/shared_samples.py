@@ -1,4 +1,4 @@
-"""What it saves to compute once what samples of a request have in common: `python scripts/bench/shared_samples.py`.
+"""What it saves to compute once what samples of a request have in common: `python -m scripts.bench.shared_samples`.
 
 The transformers engine samples the same solutions with and without, one thread each time. tokens_per_cpu_s: sampled
 tokens a second of processor time; rows: sequences computed, a token each, over sampled tokens; speedup: over the first
@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -19,14 +16,13 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
-
-from envs.base_env import DataOptions, load_task  # noqa: E402
-from reason.engine.loading import end_tokens  # noqa: E402
-from reason.engine.request import Generated, GenerateRequest, encode_prompt  # noqa: E402
-from reason.engine.slots import ATTENTION  # noqa: E402
-from reason.engine.transformers_engine import Engine  # noqa: E402
+from envs.base_env import DataOptions, load_task
+from reason.engine.loading import end_tokens
+from reason.engine.request import Generated, GenerateRequest, encode_prompt
+from reason.engine.slots import ATTENTION
+from reason.engine.transformers_engine import Engine
+from scripts.bench.frame import Rows, bench_rows
+from scripts.bench.own_process import ROOT
 
 POLICY = ROOT / "reason/llm_service/models/openr-tiny-policy"
 TASK = load_task("arithmetic")
@@ -71,19 +67,19 @@ def main() -> None:
     torch.set_num_threads(1)
     limit = 8 if args.quick else args.limit
     questions = [problem.question for problem in TASK.problems(DataOptions(split="dev", limit=limit))]
-    rows, first = [], None
+    with bench_rows("shared_samples", args.json, 16) as rows:
+        compare(questions, args, rows)
+
+
+def compare(questions: list[str], args: argparse.Namespace, rows: Rows) -> None:
+    """One row a way of sampling; ends the program where the samples differ."""
+    first = None
     for share, under_way in ((False, 256), (False, 1024), (True, 256), (True, 1024)):
         row, found = measure(questions, args.n, args.temperature, under_way, share)
         first = first or found
         if found != first:
             sys.exit("shared_samples.py: the samples are not the same")
-        rows.append(row | {"speedup": row["tokens_per_cpu_s"] / (rows or [row])[0]["tokens_per_cpu_s"]})
-        print(
-            "  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()), flush=True
-        )
-    if args.json:
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        args.json.write_text(json.dumps({"bench": "shared_samples", "machine": machine, "rows": rows}, indent=2) + "\n")
+        rows.add(row | {"speedup": row["tokens_per_cpu_s"] / (rows or [row])[0]["tokens_per_cpu_s"]})
 
 
 if __name__ == "__main__":

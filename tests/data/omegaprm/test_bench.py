@@ -8,11 +8,10 @@ import sys
 import pytest
 
 from scripts.bench.omegaprm import area, bound, middles
-from tests.cli import command
 from tests.data.omegaprm.chains import true_error
 from tests.fakes import ROOT
 
-SCRIPT = "scripts/bench/omegaprm.py"
+MODULE = "scripts.bench.omegaprm"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +47,9 @@ def test_bound_by_hand(monkeypatch):
 def test_a_row_of_the_benchmark(services, tmp_path):
     words = ["--controller_addr", services, "--LM", "policy", "--levels", "5", "--limit", 6, "--rollout_budget", 96]
     words += ["--paths", 5, "--value_rollouts", 16, "--json", tmp_path / "out.json"]
-    done = subprocess.run(command(*words, script=SCRIPT), cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", MODULE, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     bench = json.loads((tmp_path / "out.json").read_text())
     (row,) = bench["rows"]
