@@ -17,6 +17,7 @@ from reason.common.command import called
 from reason.common.errors import unknown
 
 COMMANDS: dict[str, tuple[str, str]] = {  # what is typed -> (module:function, a line of help)
+    "solve": ("reason.solve.command:main", "solve questions here, without services: answer, votes, cost"),
     "eval": ("reason.evaluation.evaluate:main", "evaluate a search method on a task, over served models"),
     "serve": ("reason.llm_service.serve:main", "start models as services and watch them, or stop them"),
     "report": ("reason.evaluation.report:main", "accuracy against budget, tokens and seconds of finished runs"),
