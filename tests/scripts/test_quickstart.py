@@ -71,8 +71,18 @@ def test_four_methods_side_by_side(variables: dict[str, str], tmp_path: Path) ->
         assert not [record for record in records if record["error"]]
 
 
-@pytest.mark.parametrize("wait_for", ["as background processes", "question/s"])
-def test_ctrl_c_leaves_nothing_running(variables: dict[str, str], no_tmux: str, tmp_path: Path, wait_for: str) -> None:
+@pytest.mark.parametrize(
+    ("wait_for", "number"),
+    [
+        ("as background processes", signal.SIGINT),
+        ("question/s", signal.SIGINT),
+        ("question/s", signal.SIGTERM),
+        ("question/s", signal.SIGHUP),
+    ],
+)
+def test_a_signal_leaves_nothing_running(
+    variables: dict[str, str], no_tmux: str, tmp_path: Path, wait_for: str, number: signal.Signals
+) -> None:
     """While the services start, and while a method runs; without tmux, which the script says."""
     console = tmp_path / "console"
     with console.open("w") as file:
@@ -83,8 +93,11 @@ def test_ctrl_c_leaves_nothing_running(variables: dict[str, str], no_tmux: str, 
         deadline = time.monotonic() + 240
         while wait_for not in console.read_text() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.2)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        if number is signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            process.send_signal(number)
         status = process.wait(60)
     assert wait_for in console.read_text()
     assert "there is no tmux" in console.read_text()
-    assert status == 130, console.read_text()
+    assert status == 128 + number, console.read_text()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,22 @@ def old_python(tmp_path: Path) -> Path:
     """A Python that says it is 3.8."""
     path = tmp_path / "python3.8"
     path.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.8.18\n[ "$1" = -V ]\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.fixture
+def endless_pip(tmp_path: Path) -> Path:
+    """A Python that makes an environment with itself in it, whose pip writes its id and never ends."""
+    path = tmp_path / "python3.12"
+    path.write_text(
+        "#!/bin/sh\n"
+        'case "$1 $2" in\n'
+        '    "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;\n'
+        f'    "-m pip") echo $$ >"{tmp_path}/pip.pid" && exec sleep 1000 ;;\n'
+        "    -V*) echo Python 3.12.1 ;;\n"
+        "esac\n"
+    )
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
 
@@ -102,3 +120,27 @@ def test_unknown_extra_is_named(tmp_path: Path) -> None:
 
 def test_ci_runs_the_second_command() -> None:
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8") == "bash scripts/test.sh\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_ends_an_installation_at_once(
+    number: signal.Signals, endless_pip: Path, tmp_path: Path, free_ports: dict[str, str]
+) -> None:
+    ours = {"PYTHON": str(endless_pip), "VENV": str(tmp_path / "venv"), "NEED_MB": "1", **free_ports}
+    process = subprocess.Popen(
+        [SHELL, str(ROOT / "scripts" / "quickstart.sh")], env=os.environ | ours, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    pip = tmp_path / "pip.pid"
+    deadline = time.monotonic() + 60
+    while not (pip.exists() and pip.read_text().endswith("\n")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, said
+    state = Path(f"/proc/{pip.read_text().strip()}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_vllm_is_one_of_three_words(tmp_path: Path) -> None:
+    assert "auto, cpu or none, not yes" in one_line(run("setup_env.sh", VLLM="yes", VENV=str(tmp_path / "venv")), 2)
