@@ -176,8 +176,12 @@ def test_python_is_python(page: Path):
 
 
 @pytest.mark.slow
-def test_the_readmes_python_finds_the_answer():
-    (code,) = blocks(README.read_text("utf-8"), "python")
+def test_the_readmes_python_prints_what_stands_below_it():
+    text = README.read_text("utf-8")
+    (code,) = blocks(text, "python")
+    shown = text.partition(code)[2].partition("```\n")[2].partition("```\n")[2].partition("```")[0]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert "118" in done.stdout
+    assert done.stdout.splitlines()[0] == shown.splitlines()[0]
+    steps = [re.findall(r"\d+ [-+*] \d+ = .+?(?=  |$)", lines, re.MULTILINE) for lines in (shown, done.stdout)]
+    assert steps[0] == steps[1] != []
