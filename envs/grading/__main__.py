@@ -23,7 +23,7 @@ from typing import Any
 from envs.base_env import Verdict
 from envs.grading.extract import extract, extract_gold
 from envs.grading.math_grader import MathGrader
-from envs.grading.pool import GradingPool, PoolError
+from envs.grading.pool.pool import GradingPool, PoolError
 from envs.grading.regrade import regrade
 from reason.common.command import Parser
 from reason.common.errors import UserError

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from envs.grading.clean import clean
 from envs.grading.guard import MAX_CHARS
-from envs.grading.nodes import Call, Node, Relation, Sym, Words
-from envs.grading.parse import read
-from envs.grading.units import is_unit, is_unit_symbol
-from envs.grading.words import letter, letter_and_more
+from envs.grading.read.answer import read
+from envs.grading.read.clean import clean
+from envs.grading.read.letters import letter, letter_and_more
+from envs.grading.read.nodes import Named, Node, Relation, Sym, Words
+from envs.grading.read.units import is_unit, is_unit_symbol
 
 TAIL = 100_000  # characters of the text's end that are looked at
 MAX_BOXES = 60  # the last ones
@@ -300,7 +300,7 @@ def _last_formula(text: str) -> str | None:
             if not _PROSE.search(re.sub(r"\\[a-zA-Z]+\s*(?:\{[^{}]*\})?", "", content)):
                 return content
             continue
-        if isinstance(node, Sym) or (isinstance(node, Call) and ":" in node.name):
+        if isinstance(node, (Sym, Named)):
             name = name or content
             after = text[end:]
             number = _last_number(after)

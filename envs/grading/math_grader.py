@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from envs.base_env import Verdict
 from envs.grading.guard import MAX_CHARS
-from envs.grading.pool import GradingPool
+from envs.grading.pool.pool import GradingPool
 
 
 class MathGrader:

@@ -1,11 +1,11 @@
-"""Math-Verify in a grading process of `envs.grading.pool`, for comparison."""
+"""Math-Verify in a grading process of `envs.grading.pool.pool`, for comparison."""
 
 from __future__ import annotations
 
 from math_verify import parse, verify
 
 from envs.base_env import Verdict
-from envs.grading.worker import Request, main
+from envs.grading.pool.worker import Request, main
 
 
 def judge(request: Request) -> Verdict:

@@ -4,8 +4,8 @@ import os
 import time
 
 from envs.base_env import Verdict
-from envs.grading.compare import compare
-from envs.grading.worker import main
+from envs.grading.equal.compare import compare
+from envs.grading.pool.worker import main
 
 
 def judge(request):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.grading.compare import compare, warm_up
-from envs.grading.policy import Policy
+from envs.grading.equal.compare import compare, warm_up
+from envs.grading.equal.policy import Policy
 from tests.envs.grading.cases import DIFFERENT, EQUAL
 
 warm_up()

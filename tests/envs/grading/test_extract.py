@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from envs.grading.compare import compare
+from envs.grading.equal.compare import compare
 from envs.grading.extract import extract
 
 TEXTS = [

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from envs.grading.compare import compare, warm_up
+from envs.grading.equal.compare import compare, warm_up
 from tests.envs.grading.generator import different_expressions, different_numbers, equation_and_expression
 
 warm_up()

@@ -11,7 +11,7 @@ import pytest
 
 from envs.grading.__main__ import main
 from envs.grading.math_grader import MathGrader
-from envs.grading.pool import GradingPool
+from envs.grading.pool.pool import GradingPool
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_blank_and_equal_texts_need_no_process():
 
 def test_a_grading_process_loads_nothing_heavy():
     code = (
-        "import sys; from envs.grading.compare import warm_up; import envs.grading.worker; warm_up();"
+        "import sys; from envs.grading.equal.compare import warm_up; import envs.grading.pool.worker; warm_up();"
         "print([m for m in ('torch', 'transformers', 'sympy', 'numpy', 'datasets') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

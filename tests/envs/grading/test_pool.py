@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.grading.pool import GradingPool, PoolError
+from envs.grading.pool.pool import GradingPool, PoolError
 
 HANG = {"gold": "1", "answer": "2", "sleep": 60}
 WORKER = (str(Path(__file__).with_name("faulty_worker.py")),)

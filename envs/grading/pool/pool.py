@@ -60,7 +60,7 @@ class GradingPool:
         limit: float = 3.0,
         memory_mib: int = 1024,
         standby: int = 1,
-        worker: Sequence[str] = ("-m", "envs.grading.worker"),  # Python's arguments; limit and memory follow
+        worker: Sequence[str] = ("-m", "envs.grading.pool.worker"),  # Python's arguments; limit and memory follow
     ) -> None:
         self.processes, self.limit, self.memory_mib, self.standby = processes, limit, memory_mib, standby
         self.worker = tuple(worker)
@@ -155,7 +155,7 @@ class GradingPool:
             self._fail_all()
 
     def _spawn(self) -> _Process:
-        root = str(Path(__file__).resolve().parents[2])
+        root = str(Path(__file__).resolve().parents[3])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         popen = subprocess.Popen(
             [sys.executable, *self.worker, str(self.limit), str(self.memory_mib)],

@@ -6,14 +6,19 @@ from fractions import Fraction
 
 import mpmath
 
-from envs.grading.algebra import Undecided, difference, equal_expressions, proportional
-from envs.grading.exact import Undefined, exact
+from envs.grading.equal.algebra import Undecided, difference, equal_expressions, proportional
+from envs.grading.equal.exact import Undefined, exact
+from envs.grading.equal.numeric import NoValue, value
+from envs.grading.equal.policy import Policy
+from envs.grading.equal.sets import INEQUALITIES
 from envs.grading.guard import TooCostly
-from envs.grading.nodes import (
+from envs.grading.read.nodes import (
     Call,
     Colon,
     Group,
     Listing,
+    Named,
+    NameKind,
     Node,
     Num,
     Quantity,
@@ -25,9 +30,6 @@ from envs.grading.nodes import (
     mentions,
     symbols,
 )
-from envs.grading.numeric import NoValue, value
-from envs.grading.policy import Policy
-from envs.grading.sets import INEQUALITIES
 
 _OF_NAMES = {"abs", "min", "max", "arg", "Re", "Im", "gcd", "lcm", "det"}  # |AB| names a length
 _OF_CALCULUS = ("sum", "prod", "int", "lim", "diff")
@@ -47,10 +49,10 @@ def is_name(node: Node) -> bool:
         return all(map(is_name, node.parts))
     if isinstance(node, Quantity):
         return is_name(node.value)
+    if isinstance(node, Named):
+        return True
     if not isinstance(node, Call):
         return False
-    if ":" in node.name:
-        return True
     if node.name == "*":
         return all(isinstance(arg, (Sym, Call)) and _is_letters(arg) for arg in node.args)
     return node.name in _OF_NAMES and all(map(is_name, node.args))
@@ -141,7 +143,7 @@ def _may_equal(left: Node, right: Node) -> bool:
 
 def _is_plain(node: Node) -> bool:
     """Numbers and operations on them alone."""
-    return isinstance(node, (Num, Sym, Call)) and all(map(_is_plain, children(node)))
+    return isinstance(node, (Num, Sym, Call, Named)) and all(map(_is_plain, children(node)))
 
 
 def comparable_names(left: Node, right: Node) -> bool:
@@ -150,7 +152,7 @@ def comparable_names(left: Node, right: Node) -> bool:
         return True
     if _letter(left) == _letter(right) is not None:
         return not (_is_indexed(left) and _is_indexed(right))
-    kinds = {isinstance(name, Call) and name.name.startswith("apply:") for name in (left, right)}
+    kinds = {isinstance(name, Named) and name.kind is NameKind.FUNCTION for name in (left, right)}
     return kinds == {True, False} and any(isinstance(name, Sym) for name in (left, right))  # y and f(x)
 
 
@@ -158,14 +160,14 @@ def _is_indexed(node: Node) -> bool:
     """x_1, a_5, f(3): a name with an index or argument that tells it from others."""
     if isinstance(node, Sym):
         return "_" in node.name
-    return isinstance(node, Call) and not any(map(symbols, node.args))
+    return isinstance(node, Named) and not any(map(symbols, node.args))
 
 
 def _letter(node: Node) -> str | None:
     if isinstance(node, Sym):
         return node.name.partition("_")[0]
-    if isinstance(node, Call) and ":" in node.name:
-        return node.name.partition(":")[2].partition("_")[0]
+    if isinstance(node, Named):
+        return node.name.partition("_")[0]
     return None
 
 

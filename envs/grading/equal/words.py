@@ -1,21 +1,13 @@
-"""Answers in words: one form for each, the meanings that are mathematics, and letters of multiple choice."""
+"""Answers in words: one form for each, and the meanings that are mathematics."""
 
 from __future__ import annotations
 
 import re
 
-from envs.grading.nodes import INFINITY, NamedSet, Node, Words, number
-from envs.grading.tokens import CONNECTIVES
+from envs.grading.read.letters import WRAPPERS
+from envs.grading.read.nodes import INFINITY, NamedSet, Node, Words, number
 
-_WRAPPERS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed|operatorname)(?![a-zA-Z])\s*")
 _ARTICLES = re.compile(r"^(?:(?:it|this|that|the answer|answer|the result|they) (?:is|are) )?(?:(?:an|a|the) )?")
-_LETTER = re.compile(r"(?i:(?:option|choice|answer|answer is)[ :]*)?[(\[{]?\s*([A-Ja-j])\s*[)\]}]?\s*[.:]?")
-_LETTER_AND_MORE = re.compile(
-    r"(?i:(?:option|choice)[ :]*)?(?:[(\[]\s*([A-J])\s*[)\]]|([A-J])\s*(?:\)|\.(?!\d)"
-    r"|:(?!\d)))(?:\s*[.:]?\s+|\s*[.:]\s*|(?=[\d$]))(?![\^_+*=/,;&)\]-]|and\b|or\b)(\S.*)",
-    re.DOTALL,
-)
-
 _NUMBERS = {
     word: value
     for value, word in enumerate(
@@ -48,7 +40,7 @@ _SYNONYMS = {
 
 def plain(text: str) -> str:
     """Lower case, without markup, punctuation, articles or repeated spaces."""
-    text = _WRAPPERS.sub(" ", text).replace("\\", " ").replace("dollar", "$")
+    text = WRAPPERS.sub(" ", text).replace("\\", " ").replace("dollar", "$")
     text = re.sub(r"[{}.,;:!?\"'`()\[\]$*_#]", " ", text).replace("-", " ")
     text = " ".join(text.lower().split())
     return _ARTICLES.sub("", text, count=1) or text
@@ -71,34 +63,3 @@ def meaning(node: Words) -> Node:
     if text in ("integers", "all integers", "set of integers", "set of all integers"):
         return NamedSet("Z")
     return Words(_SYNONYMS.get(text, text))
-
-
-def letter(text: str) -> str | None:
-    """The letter of an answer that is a letter of multiple choice and nothing else: `C`, `(C)`, `C.`, `\\text{(C)}`."""
-    match = _LETTER.fullmatch(_unwrapped(text))
-    return match.group(1) if match else None
-
-
-def letter_and_more(text: str) -> tuple[str, str] | None:
-    """(letter, rest) of `(C) 12` or `C. 12`; None for anything else."""
-    match = _LETTER_AND_MORE.fullmatch(_unwrapped(text))
-    return (match.group(1) or match.group(2), match.group(3)) if match else None
-
-
-def is_marked(text: str) -> bool:
-    """Whether a single letter is marked as a choice, by brackets or as text, and is no variable."""
-    return "(" in text or "\\text" in text
-
-
-def _unwrapped(text: str) -> str:
-    text = _WRAPPERS.sub("", text).strip()
-    text = re.sub(r"\\(?:quad|qquad)", " ", text)
-    previous = None
-    while previous != text and text.startswith("{") and text.endswith("}"):
-        previous, text = text, text[1:-1].strip()
-    return " ".join(text.replace("{", "").replace("}", "").replace("*", " ").split())
-
-
-def is_connective(text: str) -> bool:
-    """Whether words only join."""
-    return text.lower() in CONNECTIVES

@@ -9,9 +9,9 @@ from typing import Any
 import mpmath
 from mpmath import mp
 
-from envs.grading.exact import Undefined, exact
+from envs.grading.equal.exact import Undefined, exact
 from envs.grading.guard import MAX_TERMS, TooCostly
-from envs.grading.nodes import Based, Call, Matrix, Node, Num, Quantity, Sym
+from envs.grading.read.nodes import Based, Call, Matrix, Named, Node, Num, Quantity, Sym
 
 DIGITS = 60  # of the working precision
 Value = Any  # mpf or mpc
@@ -42,6 +42,8 @@ def value(node: Node, point: Point) -> Value:
         return point[node.name] if constant_value is None else constant_value()
     if isinstance(node, Call):
         return _call(node, point)
+    if isinstance(node, Named):
+        return _hashed(f"{node.kind.value}:{node.name}", [value(arg, point) for arg in node.args])
     if isinstance(node, Quantity):
         inner = value(node.value, point)
         if node.unit == "percent":
@@ -60,8 +62,6 @@ def _call(node: Call, point: Point) -> Value:
         return _calculus(node, point)
     if name == "det":
         return _determinant(args[0], point)
-    if ":" in name:  # a function, a sequence or a marked symbol that is known by name only
-        return _hashed(name, [value(arg, point) for arg in args])
     if name == "^":
         return _power(value(args[0], point), args[1], point)
     if name in ("factorial", "binom", "double_factorial", "permutations") and not point:

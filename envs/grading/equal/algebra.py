@@ -9,16 +9,30 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import mpmath
 from mpmath import mp
 
-from envs.grading.exact import Undefined, exact
+from envs.grading.equal.exact import Undefined, exact
+from envs.grading.equal.numeric import DIGITS, NoValue, Point, Value, value
+from envs.grading.equal.policy import Policy
 from envs.grading.guard import MAX_NODES, TooCostly
-from envs.grading.nodes import Call, Group, Matrix, Node, Num, Quantity, Relation, children, mentions, size, symbols
-from envs.grading.numeric import DIGITS, NoValue, Point, Value, value
-from envs.grading.policy import Policy
+from envs.grading.read.nodes import (
+    Call,
+    Group,
+    Matrix,
+    Named,
+    Node,
+    Num,
+    Quantity,
+    Relation,
+    children,
+    mentions,
+    size,
+    symbols,
+)
 
 AGREEMENT = 40  # of the DIGITS that must agree
 MAX_SCALE = 2_000  # decimal digits before or after the point of a value that is compared to its last digit
@@ -311,10 +325,10 @@ def _choose(node: Node, choice: list[int], linked: bool, used: int = 0) -> tuple
             new, used = _choose(item, choice, linked, used)
             items.append(new)
         return Group(node.open, node.close, tuple(items)), used
-    if not isinstance(node, Call):
+    if not isinstance(node, (Call, Named)):
         return node, used
     sign = 0
-    if node.name in ("pm", "mp"):
+    if isinstance(node, Call) and node.name in ("pm", "mp"):
         index = 0 if linked else min(used, len(choice) - 1)
         used += 1
         sign = 1 if choice[index] == (node.name == "mp") else -1
@@ -323,7 +337,7 @@ def _choose(node: Node, choice: list[int], linked: bool, used: int = 0) -> tuple
         new, used = _choose(arg, choice, linked, used)
         args.append(new)
     if not sign:
-        return Call(node.name, tuple(args)), used
+        return replace(node, args=tuple(args)), used
     return Call("+", (args[0], args[1] if sign > 0 else Call("neg", (args[1],)))), used
 
 

@@ -204,8 +204,3 @@ def clean(text: str) -> str:
     if _PLAIN_GROUPS.fullmatch(text):
         text = text.replace(" ", "")
     return text
-
-
-def squeeze(text: str) -> str:
-    """The cleaned text without spaces, for comparing texts that do not parse."""
-    return "".join(clean(text).split())

@@ -8,14 +8,15 @@ from itertools import pairwise
 
 import mpmath
 
-from envs.grading.algebra import AGREEMENT, Undecided, close
-from envs.grading.exact import Undefined
-from envs.grading.nodes import (
+from envs.grading.equal.algebra import AGREEMENT, Undecided, close
+from envs.grading.equal.exact import Undefined
+from envs.grading.equal.numeric import NoValue, Value, value
+from envs.grading.read.nodes import (
     Braces,
     Builder,
-    Call,
     Group,
     Listing,
+    Named,
     NamedSet,
     Node,
     Relation,
@@ -24,7 +25,6 @@ from envs.grading.nodes import (
     children,
     symbols,
 )
-from envs.grading.numeric import NoValue, Value, value
 
 Membership = Callable[[Value, int], bool]  # of a real number, whose ends count to so many digits
 INEQUALITIES = {"<", "<=", ">", ">=", "!="}
@@ -87,7 +87,7 @@ def variable(node: Node) -> str | None:
     if isinstance(node, Relation):
         inner = unknown(node)
         names = symbols(node)
-        return str(inner) if isinstance(inner, Call) else next(iter(names)) if len(names) == 1 else None
+        return str(inner) if isinstance(inner, Named) else next(iter(names)) if len(names) == 1 else None
     if isinstance(node, Listing):
         names_in = {variable(item) for item in node.items}
         return names_in.pop() if len(names_in) == 1 else None
@@ -98,7 +98,7 @@ def unknown(relation: Relation) -> Node | None:
     """x, g(x) or a_n where a chain of relations bounds nothing else by constants; None otherwise."""
     varying = {side for side in relation.sides if symbols(side)}
     inner = varying.pop() if len(varying) == 1 else None
-    return inner if isinstance(inner, Sym) or (isinstance(inner, Call) and ":" in inner.name) else None
+    return inner if isinstance(inner, (Sym, Named)) else None
 
 
 def intervals(node: Node) -> list[Interval] | None:
@@ -313,7 +313,7 @@ def membership(node: Node) -> Membership | None:
 
 def _by_name_only(node: Node) -> bool:
     """Whether a function occurs of which only the name is known."""
-    return (isinstance(node, Call) and ":" in node.name) or any(map(_by_name_only, children(node)))
+    return isinstance(node, Named) or any(map(_by_name_only, children(node)))
 
 
 def _satisfies(node: Relation, name: str, x: Value, digits: int) -> bool:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from envs.grading.guard import MAX_DIGITS, MAX_TOKENS, TooCostly
-from envs.grading.units import is_unit
+from envs.grading.read.units import is_unit
 
 FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth "

@@ -1,4 +1,4 @@
-"""From an answer's text to its tree: lists, relations, sets, times and words; below them `expressions`.
+"""From an answer's text to its tree: notations that the grammar does not have, then the grammar.
 
 The whole text must be consumed, or the answer is refused with ParseError: no guess is made from a part of it.
 """
@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import re
 
-from envs.grading.atoms import BASE_WORDS
-from envs.grading.clean import clean
-from envs.grading.expressions import ExpressionParser
 from envs.grading.guard import MAX_ITEMS, TooCostly, check_text
-from envs.grading.nodes import (
+from envs.grading.read.atoms import BASE_WORDS
+from envs.grading.read.clean import clean
+from envs.grading.read.nodes import (
     Based,
     Braces,
-    Builder,
-    Call,
     Colon,
-    Group,
     Listing,
-    Matrix,
     NamedSet,
     Node,
     Quantity,
@@ -28,12 +23,8 @@ from envs.grading.nodes import (
     Words,
     number,
 )
-from envs.grading.tokens import ParseError, Token, is_formula_word, tokenize
-
-_RELATIONS = {"=": "=", "<": "<", ">": ">"}
-_RELATION_COMMANDS = {"le": "<=", "ge": ">=", "ne": "!=", "approx": "~", "equiv": "===", "in": "in", "notin": "notin",
-                      "subset": "subset", "subseteq": "subset", "sim": "~", "propto": "propto", "to": "->"}  # fmt: skip
-_SETS = {"cup": "union", "cap": "intersection", "setminus": "difference"}
+from envs.grading.read.parser import parse_tokens
+from envs.grading.read.tokens import ParseError, Token, is_formula_word, tokenize
 
 _DIGITS = r"(\d*)\.(\d*)"
 _REPEATING = [
@@ -54,143 +45,11 @@ _IN_BASE = re.compile(
 )
 _FRENCH = re.compile(r"([\[\]])([^\[\]()]*[^\[\](),\s][^\[\](),]*[,;][^\[\](),]*[^\[\](),\s][^\[\]()]*)([\[\]])")
 _CASES = re.compile(r"\\\{\s*\\begin\{(?:array|aligned|matrix|gathered|cases|split)\}(?:\{[lcr|]*\})?")
-_SEPARATORS = (",", ";")
 _EXCEPT = re.compile(
     r"(?:\\text\s*\{)?\s*all reals?(?: numbers?)?(?: [a-z])?,? (?:except|but|other than"
     r"|excluding)(?: for)?\s*\}?\s*(.{1,100})"
 )
 _PLAIN_WORDS = re.compile(r"[A-Za-z]+(?:[ -][A-Za-z]+)*")
-
-
-class AnswerParser(ExpressionParser):
-    """Lists of clauses; a clause is a chain of relations between sets, ratios or expressions."""
-
-    def answer(self) -> Node:
-        node = self.listing(())
-        if self.peek() is not None:
-            raise ParseError(f"unexpected {self.take().value[:20]!r}")
-        return node
-
-    def listing(self, closers: tuple[str, ...]) -> Node:
-        items: list[Node] = []
-        word = ","
-        while True:
-            while self.is_separator():
-                value = self.take().value
-                word = value if value in ("and", "or") else word
-            if self.peek() is None or self.is_closer(closers):
-                break
-            items.append(self.clause())
-            if len(items) > MAX_ITEMS:
-                raise TooCostly(f"a list of more than {MAX_ITEMS} items")
-            if not self.is_separator():
-                break
-        if not items:
-            raise ParseError("nothing is there")
-        return items[0] if len(items) == 1 else Listing(tuple(items), word)
-
-    def is_separator(self) -> bool:
-        token = self.peek()
-        return token is not None and (
-            token.kind in ("connective", "gap", "row") or (token.kind == "op" and token.value in _SEPARATORS)
-        )
-
-    def is_closer(self, closers: tuple[str, ...]) -> bool:
-        token = self.peek()
-        return token is not None and token.value in closers
-
-    def clause(self) -> Node:
-        sides, ops = [self.set_expression()], []
-        while (op := self.relation()) is not None:
-            ops.append(op)
-            sides.append(self.set_expression())
-        return Relation(tuple(sides), tuple(ops)) if ops else sides[0]
-
-    def relation(self) -> str | None:
-        token = self.peek()
-        if token is None:
-            return None
-        if token.kind == "op" and token.value in _RELATIONS:
-            self.take()
-            if self.is_op("="):  # == is =
-                self.take()
-            return _RELATIONS[token.value]
-        if token.kind == "command" and token.value in _RELATION_COMMANDS:
-            self.take()
-            return _RELATION_COMMANDS[token.value]
-        return None
-
-    def set_expression(self) -> Node:
-        left = self.ratio()
-        while self.is_command(*_SETS):
-            left = SetOp(_SETS[self.take().value], left, self.ratio())
-        return left
-
-    def ratio(self) -> Node:
-        first = self.at
-        parts = [self.sum()]
-        while self.is_op(":") and not self.builder:
-            self.take()
-            parts.append(self.sum())
-        if len(parts) == 1:
-            return parts[0]
-        tokens = self.tokens[first : self.at]
-        plain = all(token.kind == "number" or token.value == ":" for token in tokens)
-        return Colon(tuple(parts), tuple(t.value for t in tokens if t.kind == "number") if plain else ())
-
-    def cell(self) -> Node:
-        node = self.clause()
-        while self.is_op(",", ";", "."):
-            self.take()
-        return node
-
-    def brackets(self, opening: str) -> Node:
-        if opening == "\\{":
-            return self.braces()
-        if opening == "{":
-            return self.latex_group()
-        inner = self.listing((")", "]"))
-        if self.is_command("choose"):
-            self.take()
-            inner = Call("binom", (inner, self.sum()))
-        closing = self.expect(")", "]").value
-        if isinstance(inner, Listing):
-            group = Group(opening, closing, inner.items)
-            rows = [
-                item.items for item in group.items if isinstance(item, Group) and item.open == "[" and item.close == "]"
-            ]
-            if opening == "[" and len(rows) == len(group.items) and len({len(row) for row in rows}) == 1:
-                return Matrix(tuple(rows))
-            return group
-        if {"(": ")", "[": "]"}[opening] != closing:
-            raise ParseError("brackets that do not match")
-        return inner
-
-    def latex_group(self) -> Node:
-        if self.is_op("}"):
-            raise ParseError("an empty group")
-        inner = self.listing(("}",))
-        if self.is_command("choose", "over", "atop"):
-            name = "/" if self.take().value == "over" else "binom"
-            inner = Call(name, (inner, self.sum()))
-        self.expect("}")
-        return inner
-
-    def braces(self) -> Node:
-        """{1, 2}, {x | x > 2} or {}."""
-        if self.is_op("\\}"):
-            self.take()
-            return NamedSet("empty")
-        self.builder = 1
-        inner = self.listing(("\\}", "|", ":"))
-        self.builder = 0
-        if self.is_op("|", ":"):
-            self.take()
-            condition = self.listing(("\\}",))
-            self.expect("\\}")
-            return Builder(inner, condition)
-        self.expect("\\}")
-        return Braces(inner.items if isinstance(inner, Listing) else (inner,))
 
 
 def parse(text: str, thousands: bool = True) -> Node:
@@ -209,7 +68,7 @@ def parse_clean(text: str, thousands: bool = True) -> Node:
     tokens = tokenize(_notations(text))
     if thousands:
         tokens = _join_thousands(tokens)
-    node = AnswerParser(tokens).answer()
+    node = parse_tokens(tokens)
     return _word_list(node.text) if isinstance(node, Words) else node
 
 

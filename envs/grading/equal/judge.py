@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from envs.grading.algebra import Undecided, equal_expressions, expand_signs, has_sign, matrix
-from envs.grading.expressions import plain_unit
-from envs.grading.nodes import (
+from envs.grading.equal.algebra import Undecided, equal_expressions, expand_signs, has_sign, matrix
+from envs.grading.equal.policy import Policy
+from envs.grading.equal.quantities import equal_based, equal_colons, hoist, is_time, plain_unit, readings
+from envs.grading.equal.relations import comparable_names, equal_relations, exact_part, is_name, named
+from envs.grading.equal.sets import equal_sets, is_set
+from envs.grading.equal.words import meaning
+from envs.grading.read.nodes import (
     Based,
     Braces,
     Call,
@@ -23,11 +27,6 @@ from envs.grading.nodes import (
     Words,
     symbols,
 )
-from envs.grading.policy import Policy
-from envs.grading.quantities import equal_based, equal_colons, hoist, is_time, readings
-from envs.grading.relations import comparable_names, equal_relations, exact_part, is_name, named
-from envs.grading.sets import equal_sets, is_set
-from envs.grading.words import meaning
 
 
 class Outcome(NamedTuple):

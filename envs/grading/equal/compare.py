@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from envs.base_env import Verdict
-from envs.grading.algebra import Undecided
-from envs.grading.clean import clean
-from envs.grading.exact import Undefined
+from envs.grading.equal.algebra import Undecided
+from envs.grading.equal.exact import Undefined
+from envs.grading.equal.judge import same
+from envs.grading.equal.policy import DEFAULT, Policy
+from envs.grading.equal.relations import approximate_part
+from envs.grading.equal.words import plain
 from envs.grading.guard import MAX_CHARS, TooCostly
-from envs.grading.nodes import Call, Node, Num, mentions, number
-from envs.grading.parse import read
-from envs.grading.policy import DEFAULT, Policy
-from envs.grading.relations import approximate_part
-from envs.grading.typed import same
-from envs.grading.words import is_marked, letter, letter_and_more, plain
+from envs.grading.read.answer import read
+from envs.grading.read.clean import clean
+from envs.grading.read.letters import is_marked, letter, letter_and_more
+from envs.grading.read.nodes import Call, Named, Node, Num, mentions, number
 
 _COMMA_GROUP = re.compile(r"\d,[1-9]\d\d(?!\d)")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+|-?[1-9]\d{0,2}(?:\.\d{3})+,\d+")
@@ -131,7 +133,9 @@ def _decimal_comma(text: str) -> Node | str:
 
 def _with_base_ten(node: Node) -> Node:
     """`log` without a base read as the decimal logarithm; otherwise it is the natural one."""
-    if not isinstance(node, Call):
+    if not isinstance(node, (Call, Named)):
         return node
     args = tuple(map(_with_base_ten, node.args))
-    return Call("log", (*args, number(10))) if node.name == "log" and len(args) == 1 else Call(node.name, args)
+    if isinstance(node, Call) and node.name == "log" and len(args) == 1:
+        return Call("log", (*args, number(10)))
+    return replace(node, args=args)

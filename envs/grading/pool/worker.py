@@ -1,4 +1,4 @@
-"""One grading process: `python -m envs.grading.worker LIMIT_SECONDS MEMORY_MIB`, started and killed by `pool`.
+"""One grading process: `python -m envs.grading.pool.worker LIMIT_SECONDS MEMORY_MIB`, started and killed by `pool`.
 
 Reads one JSON object a line from standard input, {"gold", "answer"}, and answers with one line: {"equal", "reason",
 "path"}. It bounds itself as well, so that it does not outlive a parent that was killed.
@@ -77,7 +77,7 @@ def main(judge: Callable[[Request], Verdict]) -> None:
 
 
 if __name__ == "__main__":
-    from envs.grading.compare import compare, warm_up
+    from envs.grading.equal.compare import compare, warm_up
 
     warm_up()
     main(lambda request: compare(request["gold"], request["answer"]))

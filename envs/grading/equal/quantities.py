@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from envs.grading.exact import Undefined, exact
-from envs.grading.nodes import Based, Call, Colon, Node, Num, Quantity, mentions, number, symbols
-from envs.grading.policy import Policy
-from envs.grading.units import dimension
+from envs.grading.equal.exact import Undefined, exact
+from envs.grading.equal.policy import Policy
+from envs.grading.read.nodes import Based, Call, Colon, Node, Num, Quantity, Sym, mentions, number, symbols
+from envs.grading.read.units import dimension, is_unit_symbol
 
 _MULTIPLIERS = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {2: "half halves", 3: "third thirds", 4: "fourth fourths", 5: "fifth fifths", 6: "sixth sixths",
@@ -177,3 +177,33 @@ def _value(node: Node) -> Fraction | None:
         return exact(node)
     except Undefined:
         return None
+
+
+def plain_unit(node: Node) -> tuple[Node, str] | None:
+    """`3s`, `15 m^2`: a number times letters that are a unit, as (number, unit); None for anything else."""
+    letters: list[str] = []
+    while isinstance(node, Call) and node.name in ("*", "/", "^"):
+        left, right = node.args
+        if node.name == "^" and isinstance(left, Call) and left.name == "*" and isinstance(right, Num):
+            return None
+        if isinstance(right, Sym):
+            letters.insert(0, ("/" if node.name == "/" else "") + right.name)
+            node = left
+        elif (
+            isinstance(right, Call)
+            and right.name == "^"
+            and isinstance(right.args[0], Sym)
+            and isinstance(right.args[1], Num)
+        ):
+            letters.insert(0, f"{right.args[0].name}^{right.args[1].value}")
+            node = left
+        elif node.name == "/" and isinstance(left, Quantity) and isinstance(right, Sym):
+            letters.insert(0, "/" + right.name)
+            node = left
+        else:
+            break
+    text = "".join(letters)
+    base = text.partition("^")[0].partition("/")[0]
+    if letters and is_unit_symbol(base):
+        return node, text
+    return None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from envs.grading.guard import MAX_BITS, MAX_FACTORIAL, MAX_TERMS, TooCostly
-from envs.grading.nodes import Based, Call, Node, Num, Quantity, Sym
+from envs.grading.read.nodes import Based, Call, Node, Num, Quantity, Sym
 
 Bindings = dict[str, Fraction]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 
 
@@ -23,8 +24,25 @@ class Sym:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An operation, a function, or `apply:f` / `sub:a` for a function or sequence that is known by name only."""
+    """An operation or a function, by name: +, neg, *, /, ^, root, sin, sum ..."""
 
+    name: str
+    args: tuple[Node, ...]
+
+
+class NameKind(Enum):
+    """What a name with arguments is the name of."""
+
+    FUNCTION = "apply"  # f(x)
+    SEQUENCE = "sub"  # a_n
+    ACCENT = "accent"  # a vector, a mean, an angle
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A function, a term of a sequence or a marked symbol that is known by name only."""
+
+    kind: NameKind
     name: str
     args: tuple[Node, ...]
 
@@ -125,7 +143,7 @@ class Words:
 
 
 Node = (
-    Num | Sym | Call | Matrix | Group | Listing | Braces | Builder | SetOp | NamedSet | Relation | Colon | Based
+    Num | Sym | Call | Named | Matrix | Group | Listing | Braces | Builder | SetOp | NamedSet | Relation | Colon | Based
     | Quantity | Words
 )  # fmt: skip
 
@@ -140,7 +158,7 @@ def number(value: int | Fraction) -> Num:
 
 def children(node: Node) -> tuple[Node, ...]:
     """The nodes directly below."""
-    if isinstance(node, Call):
+    if isinstance(node, (Call, Named)):
         return node.args
     if isinstance(node, (Group, Listing, Braces)):
         return node.items
