@@ -26,7 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {  # what is typed -> (module:function, a
     "train policy": ("train.mat.train_llm:main", "reinforcement learning of a policy LM"),
     "train prm": ("prm.code.finetune:main", "fine-tune a process reward model"),
     "train judge": ("prm.generative.finetune:main", "fine-tune a generative judge"),
-    "grade": ("envs.grading.__main__:main", "grade a file of answers, or a finished run again"),
+    "grade": ("envs.grading.__main__:main", "grade a file of answers"),
+    "regrade": ("reason.evaluation.regrade:main", "grade a finished run again, and show which verdicts changed"),
     "bench": ("prm.evaluate:main", "judge a PRM: ProcessBench, labelled steps, best-of-N, arithmetic"),
     "cards": ("reason.model_cards.__main__:main", "the model cards there are, one of them, or a model folder's"),
 }

@@ -1,8 +1,7 @@
 """Competition mathematics with a final answer in \\boxed{}."""
 
 from envs.base_env import Problem, Task
-from envs.grading.extract import extract
-from envs.grading.math_grader import MathGrader
+from envs.grading import MathGrader, extract
 from envs.MATH.dataset import gold, problems
 
 REQUEST = "Put your final answer within \\boxed{}."

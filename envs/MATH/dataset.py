@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from envs.base_env import DataOptions, Problem
-from envs.grading.extract import extract_gold
-from envs.grading.read.answer import parses
+from envs.grading import extract_gold, parses
 from envs.problems import from_file, from_hub, problem_of, select
 from reason.common.errors import UserError
 from reason.common.rows import Row

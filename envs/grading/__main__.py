@@ -1,11 +1,10 @@
 """Grade from the command line.
 
-    python -m envs.grading FILE.jsonl --out VERDICTS.jsonl
-    python -m envs.grading regrade RUN_DIR
+    openr grade FILE.jsonl --out VERDICTS.jsonl        # the same as python -m envs.grading
 
 FILE.jsonl has rows with id and kind: `equiv` (gold, pred; with `form` "text" both are texts to extract from) or
 `extract` (pred). VERDICTS.jsonl gets id, verdict ("equal", "not_equal", "undecided") or extracted, reason, path and
-seconds. Where rows carry `expected`, a table compares. Exit status 2 for bad input.
+seconds. Where rows carry `expected`, a table compares.
 """
 
 from __future__ import annotations
@@ -21,49 +20,40 @@ from pathlib import Path
 from typing import Any
 
 from envs.base_env import Verdict
-from envs.grading.extract import extract, extract_gold
-from envs.grading.math_grader import MathGrader
-from envs.grading.pool.pool import GradingPool, PoolError
-from envs.grading.regrade import regrade
-from reason.common.command import Parser
+from envs.grading import GradingPool, MathGrader, extract, extract_gold
+from reason.common.command import Parser, positive, run_command
 from reason.common.errors import UserError
 from reason.common.rows import checked_rows
 
-Row = dict[str, Any]
+PROG = "python -m envs.grading"
+AnswerRow = dict[str, Any]  # of the file, or of the verdicts
 VERDICTS = {True: "equal", False: "not_equal", None: "undecided"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = Parser(
-        prog="python -m envs.grading", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    regrading = arguments[:1] == ["regrade"]
-    if regrading:
-        parser.prog += " regrade"
-        parser.add_argument("run_dir", type=Path, help="folder of a finished run, with record.jsonl")
-        parser.add_argument("--task", help="the run's task, where config.json does not say")
-    else:
-        parser.add_argument("file", type=Path, help="JSONL file of answers to grade; or: regrade RUN_DIR")
-        parser.add_argument("--out", type=Path, required=True, help="JSONL file for the verdicts")
-        parser.add_argument("--processes", type=int, default=1, help="grading processes (default 1)")
-        parser.add_argument("--limit", type=float, default=3.0, help="seconds a comparison may take (default 3)")
-    options = parser.parse_args(arguments[1:] if regrading else arguments)
+    parser = Parser(PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="JSONL file of answers to grade")
+    parser.add_argument("--out", type=Path, required=True, help="JSONL file for the verdicts")
+    parser.add_argument("--processes", type=positive, default=1, help="grading processes (default 1)")
+    parser.add_argument("--limit", type=_seconds, default=3.0, help="seconds a comparison may take (default 3)")
+    args = parser.parse_args(arguments)
+
+    async def act() -> None:
+        print(await grade_file(args.file, args.out, args.processes, args.limit))
+
+    return run_command(PROG, act)
+
+
+def _seconds(text: str) -> float:
+    """A number above 0."""
     try:
-        if regrading:
-            print(asyncio.run(regrade(options.run_dir, options.task)))
-        else:
-            if options.processes < 1 or options.limit <= 0:
-                raise UserError("--processes must be at least 1 and --limit above 0")
-            print(asyncio.run(grade_file(options.file, options.out, options.processes, options.limit)))
-    except (UserError, PoolError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    return 0
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
+    return seconds
 
 
 async def grade_file(source: Path, target: Path, processes: int, limit: float) -> str:
@@ -74,7 +64,7 @@ async def grade_file(source: Path, target: Path, processes: int, limit: float) -
     pool = GradingPool(processes, limit)
     grader, slots = MathGrader(pool), asyncio.Semaphore(processes)
 
-    async def graded(row: Row) -> Row:
+    async def graded(row: AnswerRow) -> AnswerRow:
         async with slots:
             return await grade_row(row, grader)
 
@@ -91,7 +81,7 @@ async def grade_file(source: Path, target: Path, processes: int, limit: float) -
         await grader.close()
 
 
-def _checked(row: Row, place: str) -> Row:
+def _checked(row: AnswerRow, place: str) -> AnswerRow:
     kind = row.get("kind")
     if kind not in ("equiv", "extract"):
         raise UserError(f"{place}: field 'kind' must be equiv or extract, not {str(kind)[:40]!r}")
@@ -103,7 +93,7 @@ def _checked(row: Row, place: str) -> Row:
     return row
 
 
-async def grade_row(row: Row, grader: MathGrader) -> Row:
+async def grade_row(row: AnswerRow, grader: MathGrader) -> AnswerRow:
     """The result of one row, with the seconds that it took."""
     started = time.perf_counter()
     if row["kind"] == "extract":
@@ -117,7 +107,7 @@ async def grade_row(row: Row, grader: MathGrader) -> Row:
     return {**result, "seconds": round(time.perf_counter() - started, 6)}
 
 
-async def table(rows: Sequence[Row], results: Sequence[Row], grader: MathGrader) -> str:
+async def table(rows: Sequence[AnswerRow], results: Sequence[AnswerRow], grader: MathGrader) -> str:
     """Right, false accepts and false refusals by category; rows marked `disputed` stand apart."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])  # rows, right, accepts, refusals, undecided
     for row, result in zip(rows, results, strict=True):

@@ -24,9 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-from envs.grading.extract import extract, extract_gold  # noqa: E402
-from envs.grading.math_grader import without_pool  # noqa: E402
-from envs.grading.pool.pool import GradingPool, PoolError  # noqa: E402
+from envs.grading import GradingPool, PoolError, extract, extract_gold, without_pool  # noqa: E402
 from reason.common.errors import UserError  # noqa: E402
 from reason.common.rows import checked_rows  # noqa: E402
 

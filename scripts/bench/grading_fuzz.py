@@ -25,8 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-from envs.grading.math_grader import without_pool  # noqa: E402
-from envs.grading.pool.pool import GradingPool, PoolError  # noqa: E402
+from envs.grading import GradingPool, PoolError, without_pool  # noqa: E402
 from reason.common.errors import UserError  # noqa: E402
 from reason.common.rows import BadRow, checked_rows, text_of  # noqa: E402
 

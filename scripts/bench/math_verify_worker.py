@@ -1,4 +1,4 @@
-"""Math-Verify in a grading process of `envs.grading.pool.pool`, for comparison."""
+"""Math-Verify in a grading process of `envs.grading.pool`, for comparison."""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reason.common.errors import RunError
+
 Request = dict[str, Any]
 Reply = dict[str, Any]
 
@@ -31,7 +33,7 @@ SLOW_SECONDS = 0.2  # of a comparison, after which its place is given to the sta
 MAX_SLOW = 6  # comparisons that may be out of the way at once
 
 
-class PoolError(RuntimeError):
+class PoolError(RunError):
     """The grading processes cannot be started; the message holds what they wrote to standard error."""
 
 

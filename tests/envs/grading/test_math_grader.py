@@ -1,4 +1,4 @@
-"""The grader in its pool, the command line and regrading."""
+"""The grader in its pool, and the command line."""
 
 import asyncio
 import json
@@ -9,9 +9,8 @@ import time
 
 import pytest
 
+from envs.grading import GradingPool, MathGrader
 from envs.grading.__main__ import main
-from envs.grading.math_grader import MathGrader
-from envs.grading.pool.pool import GradingPool
 
 
 @pytest.fixture(scope="module")
@@ -117,22 +116,3 @@ def test_bad_rows_are_one_line_and_status_2(tmp_path, capsys, rows, message):
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert main([str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "out")]) == 2
-
-
-def test_regrading_shows_what_changed(tmp_path, capsys):
-    (tmp_path / "config.json").write_text(json.dumps({"arguments": {"task_name": "MATH"}}))
-    output = [
-        {"text": "so \\boxed{0.5}", "answer": "0.5", "verdict": False},
-        {"text": "so \\boxed{2}", "answer": "2", "verdict": False},
-        {"text": "", "answer": None, "verdict": None},
-    ]
-    write(tmp_path / "record.jsonl", [{"id": "a", "question": "?", "gold": "\\frac12", "output": output}])
-    assert main(["regrade", str(tmp_path)]) == 0
-    shown = capsys.readouterr().out
-    assert "3 solutions" in shown and "1 changed" in shown and "'0.5' wrong -> '0.5' right" in shown
-    capsys.readouterr()
-    assert main(["regrade", str(tmp_path / "none")]) == 2
-    assert capsys.readouterr().err == f"error: there is no folder {tmp_path / 'none'}\n"
-    (tmp_path / "config.json").unlink()
-    assert main(["regrade", str(tmp_path)]) == 2
-    assert "--task" in capsys.readouterr().err

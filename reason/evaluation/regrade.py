@@ -1,29 +1,48 @@
-"""Grade a finished run again, and show what a new grader changes."""
+"""Grade a finished run again, and show what a new grader changes: `openr regrade RUN_DIR`."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs.base_env import Grader, Task, load_task
+from reason.common.command import Parser, run_command
 from reason.common.errors import UserError
+from reason.common.files import read_json
 from reason.common.rows import checked_rows
 
+PROG = "regrade.py"
 SHOWN = 40  # changes that are printed
 _MARKS = {True: "right", False: "wrong", None: "undecided"}
 
 
-class Change(NamedTuple):
+Verdicts = tuple[bool | None, bool | None]  # of the run, and of the grader of now
+
+
+class ChangedVerdict(NamedTuple):
     """A solution whose answer or verdict is another now."""
 
     place: str
     gold: str
     before: tuple[str | None, bool | None]  # answer, verdict
     after: tuple[str | None, bool | None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = Parser(PROG, description=__doc__)
+    parser.add_argument("run_dir", type=Path, help="folder of a finished run, with record.jsonl")
+    parser.add_argument("--task", help="the run's task, where config.json does not say")
+    args = parser.parse_args(arguments)
+
+    async def act() -> None:
+        print(await regrade(args.run_dir, args.task))
+
+    return run_command(PROG, act)
 
 
 async def regrade(run_dir: Path, task_name: str | None) -> str:
@@ -37,7 +56,7 @@ async def regrade(run_dir: Path, task_name: str | None) -> str:
     grader = task.grader()
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
-    changes: list[Change] = []
+    changes: list[ChangedVerdict] = []
     try:
         for place, record in checked_rows(run_dir / "record.jsonl"):
             for change, verdicts in await _record(task, grader, place, record):
@@ -66,29 +85,31 @@ async def regrade(run_dir: Path, task_name: str | None) -> str:
 def _task_of(run_dir: Path) -> str:
     config = run_dir / "config.json"
     try:
-        arguments = json.loads(config.read_text(encoding="utf-8"))["arguments"]
-        return str(arguments["task_name"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json(config)["arguments"]["task_name"])
+    except (UserError, KeyError, TypeError):
         raise UserError(f"{config} does not say which task was run; give --task") from None
 
 
 async def _record(
     task: Task, grader: Grader, place: str, record: Mapping[str, Any]
-) -> list[tuple[Change | None, tuple[bool | None, bool | None]]]:
+) -> list[tuple[ChangedVerdict | None, Verdicts]]:
     """For each solution of a record: the change, if any, and (verdict then, verdict now). No answer is wrong."""
     gold, outputs = record.get("gold", record.get("groundtruth")), record.get("output")
     if not isinstance(gold, str) or not isinstance(outputs, list):
         raise UserError(f"{place}: not a record of a run: fields 'gold' and 'output' are expected")
 
-    async def one(index: int, output: Mapping[str, Any]) -> tuple[Change | None, tuple[bool | None, bool | None]]:
+    async def graded(index: int, output: Mapping[str, Any]) -> tuple[ChangedVerdict | None, Verdicts]:
         old_answer = output.get("answer")
         old = False if old_answer is None else output.get("verdict")
         answer = task.extract(str(output.get("text", "")))
         new = False if answer is None else (await grader.equal(gold, answer)).equal
-        changed = old != new or old_answer != answer
-        change = (
-            Change(f"{record.get('id', place)}#{index}", gold, (old_answer, old), (answer, new)) if changed else None
-        )
-        return change, (old, new)
+        if old == new and old_answer == answer:
+            return None, (old, new)
+        place_of_answer = f"{record.get('id', place)}#{index}"
+        return ChangedVerdict(place_of_answer, gold, (old_answer, old), (answer, new)), (old, new)
 
-    return list(await asyncio.gather(*(one(i, output) for i, output in enumerate(outputs))))
+    return list(await asyncio.gather(*(graded(i, output) for i, output in enumerate(outputs))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
