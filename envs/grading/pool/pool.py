@@ -6,7 +6,6 @@ moves out of the way: a standby process takes over its place, so others are not 
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import json
 import os
@@ -89,6 +88,8 @@ class GradingPool:
 
     async def run(self, request: Request) -> Reply:
         """`submit`, awaited."""
+        import asyncio  # not above: a grading process imports this package too, and needs none
+
         return await asyncio.wrap_future(self.submit(request))
 
     def warm_up(self) -> None:
