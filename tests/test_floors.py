@@ -23,6 +23,7 @@ FLOORS = (  # ground first
     "reason.llm_service",
     "reason.evaluation",
     "data",
+    "train.core",
     "prm",
     "train",
     "scripts",

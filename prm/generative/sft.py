@@ -1,12 +1,8 @@
-"""Fine-tuning a causal LM on the completions of rows, prompts masked, by the trainer of prm/training.
-
-That trainer's loss is the binary cross entropy of margins. The margin of the next token against all others,
-log p - log(1 - p), makes it the cross entropy of next tokens: softplus(-margin) = -log p. So the batches by token
-budget, the sums over processes, resuming and saving are those of discriminative training.
-"""
+"""Fine-tuning a causal LM on the completions of rows, prompts masked: what a judge learns, and how it is tested."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from array import array
@@ -25,9 +21,8 @@ from prm.scoring.layout import Layout
 from prm.scoring.scorer import Scorer
 from prm.training import model as models
 from prm.training.evaluation import figures
-from prm.training.examples import Example
-from prm.training.model import Margins, Trainee
-from prm.training.trainer import PrmTrainer
+from prm.training.model import Trainee
+from prm.training.student import DTYPES, arithmetic
 from reason.common.errors import UserError
 from reason.common.rows import BadRow, field, place, rows
 from reason.engine.request import encode_prompt
@@ -36,17 +31,10 @@ from reason.inference.judge import judge_prompt, lm_card
 from reason.inference.prompting import render
 from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard
-
-
-class NextTokens(Margins):
-    """Margins of the tokens that follow the positions, against all other tokens."""
-
-    def forward(self, input_ids: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
-        """Margins [steps] in fp32; `input_ids` is [rows, length]."""
-        hidden = self.bare.base_model(input_ids=input_ids, use_cache=False).last_hidden_state[rows, positions]
-        logits = self.bare.get_output_embeddings()(hidden).float()
-        token = input_ids[rows, positions + 1][:, None]
-        return logits.gather(-1, token)[:, 0] - logits.scatter(-1, token, -torch.inf).logsumexp(-1)
+from train.core.next_tokens import NextTokens
+from train.core.plan import Example, LabelledPass
+from train.core.processes import Processes
+from train.core.sharding import Shards
 
 
 def stand_in(card: PRMCard) -> PRMCard:
@@ -60,10 +48,9 @@ def stand_in(card: PRMCard) -> PRMCard:
 def load(model_path: str, card: PRMCard, **options: Any) -> Trainee:
     """The LM that becomes a judge; `options` are those of prm.training.model.load.
 
-    Raises UserError, and UserError where the verdicts are not single tokens.
+    Raises UserError, also where the verdicts are not single tokens.
     """
-    trainee = models.load(model_path, stand_in(card), **options)
-    return replace(trainee, margins=NextTokens(trainee.model, trainee.head))
+    return models.load(model_path, stand_in(card), **options)
 
 
 def with_template(card: PRMCard, tokenizer: Any) -> PRMCard:
@@ -161,8 +148,8 @@ class JudgeEvaluation:
             layouts += steps
         return cls(kept, layouts, stand_in(card), batch_tokens)
 
-    def measure(self, trainee: Trainee, accelerator: Any, engine: Any = None) -> dict[str, float]:
-        """AUC, F1 and so on; every process does all of the work, with the weights whole."""
+    def measure(self, trainee: Trainee) -> dict[str, float]:
+        """AUC, F1 and so on; every process does all of the work."""
         scorer = Scorer(trainee.margins.bare, trainee.tokenizer, self.card, self.batch_tokens)
         scores = iter(scorer.run(self.layouts).all_scores())
         return figures(
@@ -178,22 +165,52 @@ def lay_out(case: Case, steps: int, card: PRMCard, tokenizer: Any) -> Layout:
     return Layout(tuple(ids), (len(ids) - 1,))
 
 
-class JudgeTrainer(PrmTrainer):
-    """Trains a judge; its folders hold the card that a worker serves it with."""
+@dataclass
+class JudgeStudent:
+    """A judge in training, see `train.core.fit.Student`; its folders hold the card that a worker serves it with."""
 
-    def __init__(self, trainee: Trainee, card: PRMCard, *args: Any, **options: Any) -> None:
-        self.judge_card = card
-        super().__init__(trainee, *args, **options)
+    trainee: Trainee
+    card: PRMCard
+    evaluation: JudgeEvaluation | None = None
+    bf16: bool = False  # arithmetic
+    save_dtype: str | None = None  # of the finished weights; None: as they are trained
+    module: NextTokens = dataclasses.field(init=False)
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        self._save_card(Path(output_dir or self.args.output_dir))
+    def __post_init__(self) -> None:
+        self.module = NextTokens(self.trainee.model)
 
-    def finish(self, folder: Path, merge: bool, dtype: str | None = None) -> None:
-        """See PrmTrainer."""
-        super().finish(folder, merge, dtype)
+    def losses(self, part: LabelledPass) -> Tensor:
+        """See `Student`."""
+        with arithmetic(part.input_ids.device.type, self.bf16):
+            return -self.module(part)
+
+    def shard(self, shards: Shards) -> None:
+        """See `Student`."""
+        dtype = torch.bfloat16 if self.bf16 else None
+        shards.layers(self.module.bare, dtype)
+        shards.root(self.module, dtype)
+
+    def test(self, processes: Processes) -> dict[str, float]:
+        """See `Student`."""
+        assert self.evaluation is not None
+        return self.evaluation.measure(self.trainee)
+
+    def save(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
+        """See `Student`."""
+        models.save(self.trainee, folder, weights)
+        self._save_card(folder)
+
+    def restore(self, folder: Path) -> None:
+        """See `Student`."""
+        models.restore(self.trainee, folder)
+
+    def finish(self, folder: Path) -> None:
+        """See `Student`. An adapter is merged."""
+        if self.save_dtype is not None:
+            self.module.to(DTYPES[self.save_dtype])
+        models.save(self.trainee, folder, merge=True)
         self._save_card(folder)
 
     def _save_card(self, folder: Path) -> None:
         """Put the judge's card where the stand-in's is."""
-        cards.save(replace(self.judge_card, models=()), folder)
+        cards.save(replace(self.card, models=()), folder)

@@ -1,15 +1,22 @@
-"""The command line of the PRM trainers in prm/code, which differ in their card and their output folder alone."""
+"""The options of the PRM trainers in prm/code, which differ in their card and their output folder alone.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import Any
 
 from prm.training.losses import NAMES
 from prm.training.targets import KINDS
-from reason.common.command import Parser, positive
+from reason.common.command import Parser
 from reason.common.errors import UserError
+from reason.common.files import read_json
+from reason.common.options import add_options, check, option
+from train.core.options import SHARDS, CheckpointOptions, LoopOptions
 
 DATASETS = {  # OpenR's names of mixtures of the files in --data_path
     "all": ("math_aps.json", "prm800k_train.json", "math_shepherd.json"),
@@ -20,115 +27,127 @@ DATASETS = {  # OpenR's names of mixtures of the files in --data_path
 TEST_FILE = "prm800k_test.json"
 
 
+def _weight(text: str) -> float | str:
+    """A number above 0, or `balanced`."""
+    if text == "balanced":
+        return text
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, or balanced, not {text!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class PrmModel:
+    """What becomes a PRM."""
+
+    model_path: str = option(MISSING, "folder or hub id of the base, or of an adapter over it", metavar="PATH")
+    card: str | None = option(None, "of the PRM; default: the one that lists the model", metavar="NAME")
+    head: str | None = option(
+        None, "read the card's scores from such a head instead of tokens", choices=("two_class", "value")
+    )
+    full: bool = option(False, "train all weights instead of a LoRA adapter", switch=True)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How a base or an adapter is loaded, and what a new adapter is (Hu et al., 2022); the defaults are OpenR's."""
+
+    base_model: str | None = option(None, "of an adapter; default: its card's", metavar="PATH")
+    trust_remote_code: bool = option(False, "run code that comes with the model", switch=True)
+    lora_r: int = option(8, "rank", least=1)
+    lora_alpha: int = option(32, "its output is scaled by this / rank", least=1)
+    lora_dropout: float = option(0.1, "of its input", least=0, below=1)
+    lora_modules: tuple[str, ...] = option(("q_proj", "v_proj"), "layers that get an adapter", metavar="NAME")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class PrmData:
+    """The labelled solutions."""
+
+    train_data_path: tuple[Path, ...] = option((), "files of the common format or of OpenR's", metavar="PATH")
+    test_data_path: tuple[Path, ...] = option((), "likewise; judged on in training", metavar="PATH")
+    data_path: Path | None = option(
+        None, f"OpenR's folder of {', '.join(DATASETS['all'])} and {TEST_FILE}", metavar="PATH"
+    )
+    datasets: str = option("all", "which files of --data_path", choices=tuple(DATASETS))
+    step_tag: str | None = option(None, "of OpenR's format; default: the card's, or five newlines")
+    limit: int | None = option(None, "the first N solutions of each file to train on", metavar="N", least=1)
+    skip_bad_rows: bool = option(False, "leave out, and count, rows that cannot be read or laid out", switch=True)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """What is learnt."""
+
+    labels: str = option(
+        "hard",
+        "hard labels, soft ones (MC values), or the outcome alone: at the last step (orm) or at every step (ovm)",
+        choices=tuple(KINDS),
+    )
+    loss: str | None = option(None, "default: cross_entropy; mse for a value head without sigmoid", choices=NAMES)
+    wrong_weight: float | str = option(
+        1.0, "a wrong step counts X times a right one, or `balanced`: both kinds count the same in sum", metavar="X",
+        reads=_weight,
+    )  # fmt: skip
+    after_first_error: bool = option(False, "learn steps after the first wrong one too", switch=True)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """How the work is laid out."""
+
+    attention: str = option("sdpa", "eager, sdpa or flash_attention_2", metavar="NAME")
+    shard: str | None = option(
+        None,
+        "share what learns out to the processes of torchrun: gradients and optimizer (ZeRO-2), or weights, too "
+        "(ZeRO-3); default: each has all of it; see train/core/sharding.py",
+        choices=SHARDS,
+    )
+    deepspeed: Path | None = option(
+        None, "a DeepSpeed configuration, such as prm/training/deepspeed/zero2.json: its ZeRO stage, as --shard",
+        metavar="PATH",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Output:
+    """The finished model."""
+
+    output_dir: Path = option(MISSING, "folder of the finished model and of checkpoints", metavar="DIR")
+    metric_for_best_model: str = option("auc", "on the test data", choices=("auc", "f1"))
+    save_dtype: str | None = option(
+        None, "of the finished model's weights; default: as they are trained", choices=("fp32", "bf16")
+    )
+
+
 def parser(prog: str, description: str, card: str | None, output_dir: str) -> argparse.ArgumentParser:
     """All options; `card` and `output_dir` are the defaults of the entry point."""
     p = Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a = p.add_argument_group("model").add_argument
-    a("--model_path", required=True, metavar="PATH", help="folder or hub id of the base, or of an adapter over it")
-    a("--card", default=card, metavar="NAME", help=f"of the PRM; default: {card or 'the one that lists the model'}")
-    a("--head", choices=("two_class", "value"), help="read the card's scores from such a head instead of tokens")
-    model_options(p)
-    p.add_argument("--full", action="store_true", help="train all weights instead of a LoRA adapter")
-
-    a = p.add_argument_group("data").add_argument
-    path = {"type": Path, "metavar": "PATH"}
-    a("--train_data_path", nargs="+", default=[], **path, help="files of the common format or of OpenR's")
-    a("--test_data_path", nargs="+", default=[], **path, help="likewise; judged on in training")
-    a("--data_path", **path, help=f"OpenR's folder of {', '.join(DATASETS['all'])} and {TEST_FILE}")
-    a("--datasets", choices=DATASETS, default="all", help="which files of --data_path; default %(default)s")
-    a("--step_tag", help="of OpenR's format; default: the card's, or five newlines")
-    a("--limit", type=positive, metavar="N", help="the first N solutions of each file to train on")
-    a("--skip_bad_rows", action="store_true", help="leave out, and count, rows that cannot be read or laid out")
-
-    a = p.add_argument_group("what is learnt").add_argument
-    a("--labels", choices=KINDS, default="hard", help="hard labels, soft ones (MC values), or the outcome alone: at "
-      "the last step (orm) or at every step (ovm); default %(default)s")  # fmt: skip
-    a("--loss", choices=NAMES, help="default: cross_entropy; mse for a value head without sigmoid")
-    a("--wrong_weight", type=weight, default=1.0, metavar="X", help="a wrong step counts X times a right one, or "
-      "`balanced`: both kinds count the same in sum; default %(default)s")  # fmt: skip
-    a("--after_first_error", action="store_true", help="learn steps after the first wrong one too")
-
-    training_options(p, output_dir)
+    for title, options in (("model", PrmModel), ("data", PrmData), ("what is learnt", Supervision)):
+        add_options(p.add_argument_group(title), options, settled=True, changed={"card": card})
+    add_training_options(p, output_dir)
     return p
 
 
-def model_options(p: argparse.ArgumentParser) -> None:
-    """How a base or an adapter is loaded, and what a new adapter is."""
-    a = p.add_argument_group("adapters").add_argument
-    a("--base_model", metavar="PATH", help="of an adapter; default: its card's")
-    a("--trust_remote_code", action="store_true", help="run code that comes with the model")
-    a("--lora_r", type=positive, default=8, help="rank; default %(default)s")
-    a("--lora_alpha", type=positive, default=32, help="default %(default)s")
-    a("--lora_dropout", type=share, default=0.1, help="default %(default)s")
-    a("--lora_modules", nargs="+", default=["q_proj", "v_proj"], metavar="NAME", help="default: q_proj v_proj")
+def add_training_options(p: argparse.ArgumentParser, output_dir: str, **changed: Any) -> None:
+    """The options that PRMs and judges share; `changed` are defaults of the command."""
+    groups = {
+        "adapters": (Adapter,), "training": (LoopOptions, Hardware), "output": (Output, CheckpointOptions),
+    }  # fmt: skip
+    for title, classes in groups.items():
+        group = p.add_argument_group(title)
+        for options in classes:
+            add_options(group, options, settled=True, changed=changed | {"output_dir": Path(output_dir)})
 
 
-def training_options(p: argparse.ArgumentParser, output_dir: str) -> None:
-    """The training loop and its folder."""
-    a = p.add_argument_group("training").add_argument
-    loop_options(a)
-    a("--attention", default="sdpa", metavar="NAME", help="eager, sdpa or flash_attention_2; default %(default)s")
-    a(
-        "--deepspeed",
-        type=Path,
-        metavar="PATH",
-        help="DeepSpeed's configuration, such as prm/training/deepspeed/zero2.json",
-    )
-
-    a = p.add_argument_group("output").add_argument
-    a("--output_dir", type=Path, default=Path(output_dir), metavar="DIR", help="default %(default)s")
-    checkpoint_options(a)
-    a("--metric_for_best_model", choices=("auc", "f1"), default="auc", help="on the test data; default %(default)s")
-    a("--save_dtype", choices=("fp32", "bf16"), help="of the finished model's weights; default: as they are trained")
-
-
-def loop_options(a: Callable[..., object]) -> None:
-    """The training loop of any model; `a` is the `add_argument` of the group to add to."""
-    a("--num_train_epochs", type=number, default=3.0, metavar="N", help="default %(default)s")
-    a("--total_batch_size", type=positive, default=256, help="solutions an update, in all; default %(default)s")
-    a("--batch_tokens", type=positive, metavar="N", help="padded tokens of a forward pass; default by device")
-    a("--per_device_train_batch_size", type=positive, metavar="N", help="at most N solutions in a forward pass")
-    a("--learning_rate", type=number, default=1e-4, help="its peak; default %(default)s")
-    a("--warmup_ratio", type=share, default=0.03, help="of the updates; default %(default)s")
-    a("--weight_decay", type=share, default=0.01, help="default %(default)s")
-    a("--max_grad_norm", type=number, default=1.0, help="default %(default)s")
-    a("--dtype", choices=("fp32", "bf16"), help="of the arithmetic; weights that learn are fp32 either way; default: "
-      "bf16 on a GPU, else fp32")  # fmt: skip
-    a("--gradient_checkpointing", action="store_true", help="less memory, a third more time")
-    a("--seed", type=int, default=42, help="default %(default)s")
-
-
-def checkpoint_options(a: Callable[..., object]) -> None:
-    """Checkpoints, and what is told on the way; `a` as of `loop_options`."""
-    a("--resume", action="store_true", help="go on from the last checkpoint in --output_dir")
-    a("--save_steps", type=positive, metavar="N", help="a checkpoint, and a test on test data, every N updates; "
-      "default: every epoch")  # fmt: skip
-    a("--save_total_limit", type=positive, default=2, metavar="N", help="checkpoints kept; default %(default)s")
-    a("--logging_steps", type=positive, default=10, metavar="N", help="default %(default)s")
-
-
-def number(text: str) -> float:
-    """A number above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
-    return value
-
-
-def share(text: str) -> float:
-    """A number from 0 to below 1."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be from 0 to below 1, not {text!r}")
-    return value
-
-
-def weight(text: str) -> float | str:
-    """A number above 0, or `balanced`."""
-    return text if text == "balanced" else number(text)
-
-
-def check(args: argparse.Namespace) -> None:
+def check_arguments(args: argparse.Namespace) -> None:
     """Settle the data files, and refuse what does not fit together. Raises UserError."""
     if bool(args.train_data_path) == (args.data_path is not None):
         raise UserError("give the training data: files (--train_data_path), or OpenR's folder (--data_path)")
@@ -136,8 +155,23 @@ def check(args: argparse.Namespace) -> None:
         args.train_data_path = [args.data_path / name for name in DATASETS[args.datasets]]
         if not args.test_data_path and (args.data_path / TEST_FILE).is_file():
             args.test_data_path = [args.data_path / TEST_FILE]
-    for path in [*args.train_data_path, *args.test_data_path, *([args.deepspeed] if args.deepspeed else [])]:
+    for path in [*args.train_data_path, *args.test_data_path]:
         if not path.is_file():
             raise UserError(f"{path}: there is no such file")
     if args.after_first_error and args.labels in ("orm", "ovm"):
         raise UserError(f"--after_first_error is of hard and soft labels; {args.labels} learns the outcome")
+
+
+def shard_of(args: argparse.Namespace) -> str | None:
+    """What --shard says, or the ZeRO stage in --deepspeed. Raises UserError."""
+    if args.deepspeed is None:
+        return args.shard
+    content = read_json(args.deepspeed)
+    zero = content.get("zero_optimization", {}) if isinstance(content, dict) else {}
+    stage = zero.get("stage") if isinstance(zero, dict) else None
+    if stage not in (2, 3):
+        raise UserError(f"--deepspeed {args.deepspeed}: zero_optimization needs stage 2 or 3, not {stage!r}")
+    for name in ("offload_optimizer", "offload_param"):
+        if zero.get(name, {}).get("device", "none") != "none":
+            raise UserError(f"--deepspeed {args.deepspeed}: {name} is not supported; start more processes instead")
+    return SHARDS[stage - 2]

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from accelerate.utils import gather_object
 
 from data.preprocess.common import RIGHT, WRONG
 from prm.benchmarks import first_error, steps
 from prm.benchmarks.cases import Case, ScoredCases, Skips
 from prm.scoring.layout import Layout, Layouter, LayoutError
 from prm.scoring.scorer import Scorer
-from prm.training.model import Trainee
+from prm.training.model import Margins, Trainee
 from reason.common.errors import UserError
+from train.core.plan import Pass
+from train.core.processes import Processes
+from train.core.sharding import Shards
 
 METRICS = ("auc", "f1")  # a better model is greater in these; they may choose the best checkpoint
 
 
 class TraineeScorer(Scorer):
-    """Scores by one forward call of all that is trained: ZeRO-3 has a process's weights whole only within it."""
+    """Scores by one call of all that is trained: where weights are in shards they are whole only within it."""
 
-    margins: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+    margins: Margins
 
     def _read(self, ids: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        margins = self.margins(ids, rows, positions)
+        with torch.inference_mode(False), torch.no_grad():  # gathered weights are used in training, too
+            margins = self.margins(Pass(ids.clone(), rows.clone(), positions.clone()))
         return margins.sigmoid() if self.head.sigmoid else margins
 
 
@@ -55,18 +57,16 @@ class Evaluation:
                 raise UserError(f"the test data have no step labelled {name}, so there is no AUC: give others")
         return cls(kept, layouts, batch_tokens)
 
-    def measure(self, trainee: Trainee, accelerator: Any, engine: Any = None) -> dict[str, float]:
-        """The figures, the same on all processes, which share the work.
-
-        `engine`: DeepSpeed's around the trainee's margins; then each process does all of the work.
+    def measure(self, trainee: Trainee, processes: Processes) -> dict[str, float]:
+        """The figures, the same on all processes, which share the work. Where the model is in shards each does all of
+        it, so that all have equally many passes.
         """
         scorer = TraineeScorer(trainee.margins.bare, trainee.tokenizer, trainee.card, self.batch_tokens)
-        scorer.margins = engine or trainee.margins
-        world, rank = (1, 0) if engine else (accelerator.num_processes, accelerator.process_index)
+        scorer.margins = trainee.margins
+        world, rank = (1, 0) if isinstance(processes, Shards) else (processes.size, processes.rank)
         own = scorer.run(self.layouts[rank::world]).all_scores()
-        parts = [own] if world == 1 else gather_object([own])
         scores: list[list[float]] = [[]] * len(self.cases)
-        for other, part in enumerate(parts):
+        for other, part in enumerate([own] if world == 1 else processes.gather(own)):
             scores[other::world] = part
         return figures(ScoredCases("test data", self.cases, scores))
 

@@ -10,16 +10,7 @@ from prm.benchmarks.cases import Case, Skips
 from prm.scoring.layout import Layouter, LayoutError
 from prm.training.targets import OF_OUTCOMES, targets
 from reason.common.errors import UserError
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One input of the model; the last three have one element for each step that is learnt."""
-
-    ids: array[int]  # tokens, up to the last score
-    positions: tuple[int, ...]
-    targets: tuple[float, ...]  # in [0, 1]
-    weights: tuple[float, ...]
+from train.core.plan import Example
 
 
 @dataclass(frozen=True)

@@ -14,22 +14,15 @@ from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, 
 from prm.scoring import heads
 from prm.scoring.checkpoint import tensors
 from prm.scoring.layout import Layouter
-from prm.training.linear import convolve_linears
+from prm.training.arguments import Adapter
 from reason.common.errors import UserError
 from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard
+from train.core.linear import convolve_linears
+from train.core.next_tokens import bare
+from train.core.plan import Pass
 
 ADAPTER = "adapter_config.json"
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Low-rank adapters (Hu et al., 2022) on the linear layers of these names; the defaults are OpenR's."""
-
-    r: int = 8
-    alpha: int = 32
-    dropout: float = 0.1
-    modules: tuple[str, ...] = ("q_proj", "v_proj")
 
 
 class Margins(nn.Module):
@@ -37,18 +30,18 @@ class Margins(nn.Module):
 
     def __init__(self, model: Any, head: heads.Head) -> None:
         super().__init__()
-        self.model, self.config, self._head = model, model.config, head
+        self.model, self._head = model, head
 
     @property
     def bare(self) -> Any:
         """The Hugging Face model, with the layers of an adapter in it but without its wrapper."""
         return bare(self.model)
 
-    def forward(self, input_ids: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
-        """Margins [steps], in fp32, where the scores of steps stand; `input_ids` is [rows, length]."""
-        hidden = self.bare.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
+    def forward(self, part: Pass) -> Tensor:
+        """Margins [places], in fp32, where the scores of steps stand."""
+        hidden = self.bare.base_model(input_ids=part.input_ids, use_cache=False).last_hidden_state
         with torch.autocast(hidden.device.type, enabled=False):
-            return self._head.margin(hidden[rows, positions])
+            return self._head.margin(hidden[part.rows, part.positions])
 
 
 @dataclass
@@ -72,7 +65,7 @@ def load(
     card: PRMCard,
     *,
     base_model: str | None = None,
-    lora: Lora | None = None,
+    lora: Adapter | None = None,
     dtype: torch.dtype = torch.float32,
     attention: str = "sdpa",
     gradient_checkpointing: bool = False,
@@ -81,7 +74,7 @@ def load(
     """A base, or an adapter over its base (`base_model`, or the card's), ready to be trained.
 
     With `lora`, a base gets a new adapter; an adapter is trained on in any case. A token classifier's head that the
-    base does not have starts at random, and the returned card says where it will be. Raises UserError, UserError.
+    base does not have starts at random, and the returned card says where it will be. Raises UserError.
     """
     adapter = (Path(model_path) / ADAPTER).is_file()
     base = (base_model or card.base_model) if adapter else model_path
@@ -109,13 +102,6 @@ def load(
 def is_adapter(model: Any) -> bool:
     """Whether only an adapter is trained."""
     return bare(model) is not model
-
-
-def bare(model: Any) -> Any:
-    """The Hugging Face model without PEFT's wrapper."""
-    from peft import PeftModel
-
-    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def save(trainee: Trainee, folder: Path, state: dict[str, Tensor] | None = None, merge: bool = False) -> None:
@@ -173,7 +159,7 @@ def _base(folder: str, card: PRMCard, options: dict[str, Any]) -> tuple[Any, PRM
         model = AutoModelForTokenClassification.from_pretrained(folder, num_labels=labels, **options)
         return model, replace(card, head_weights=(), head_affine=(), head_file="")
     except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, (UserError, UserError)):
+        if isinstance(error, UserError):
             raise
         raise UserError(f"{folder} cannot be loaded: {_first_line(error)}") from None
 
@@ -186,20 +172,21 @@ def _has_head(folder: str, card: PRMCard) -> bool:
         return False
 
 
-def _with_lora(model: Any, card: PRMCard, lora: Lora) -> Any:
+def _with_lora(model: Any, card: PRMCard, lora: Adapter) -> Any:
     from peft import LoraConfig, get_peft_model
 
     causal = card.head == "token_logits"
     if not causal:
         model.score.float()  # it is trained whole, and bf16 would round its updates away
     config = LoraConfig(
-        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.modules),
+        r=lora.lora_r, lora_alpha=lora.lora_alpha, lora_dropout=lora.lora_dropout,
+        target_modules=list(lora.lora_modules),
         task_type="CAUSAL_LM" if causal else None, modules_to_save=None if causal else ["score"],
     )  # fmt: skip
     try:
         return get_peft_model(model, config)
     except ValueError as error:
-        raise UserError(f"--lora_modules {' '.join(lora.modules)}: {_first_line(error)}") from None
+        raise UserError(f"--lora_modules {' '.join(lora.lora_modules)}: {_first_line(error)}") from None
 
 
 def _adapted(model: Any, folder: str) -> Any:

@@ -13,7 +13,7 @@ import argparse
 import dataclasses
 import types
 import typing
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING
 from typing import Any
 
@@ -30,17 +30,21 @@ def option(
     least: float | None = None,
     above: float | None = None,
     most: float | None = None,
+    below: float | None = None,
     flag: str | None = None,
     usual: str | None = None,
+    switch: bool = False,
+    reads: Callable[[str], Any] | None = None,
 ) -> Any:
-    """A field with its line of help and its bounds: `least` <= value <= `most`, `above` < value.
+    """A field with its line of help and its bounds: `least` <= value <= `most`, `above` < value < `below`.
 
     `flag` is the flag's name where it is not the field's. `usual` says what is taken when the option is not given,
-    where that is not `default`.
+    where that is not `default`. `switch`: the flag of a bool has no value and means True. `reads` makes the value of
+    its text, where the type does not. A tuple's flag takes one value or more.
     """
     metadata = {
         "help": help, "metavar": metavar, "choices": choices, "least": least, "above": above, "most": most,
-        "flag": flag, "usual": usual,
+        "below": below, "flag": flag, "usual": usual, "switch": switch, "reads": reads,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -55,31 +59,56 @@ def flag_of(field: dataclasses.Field[Any]) -> str:
     return str(field.metadata["flag"] or field.name)
 
 
-def add_options(parser: argparse._ActionsContainer, cls: type, skip: Collection[str] = (), note: str = "") -> None:
+def add_options(
+    parser: argparse._ActionsContainer,
+    cls: type,
+    skip: Collection[str] = (),
+    note: str = "",
+    *,
+    settled: bool = False,
+    changed: Mapping[str, Any] = types.MappingProxyType({}),
+) -> None:
     """Add a flag for each option of the dataclass. Its default is None, which means: not given.
 
-    `note` goes before each line of help, such as "rebase: ".
+    `note` goes before each line of help, such as "rebase: ". With `settled` the parser's defaults are the options' own.
+    `changed` holds the defaults of this command that are others than the dataclass's; a required option has none.
     """
     types_of = typing.get_type_hints(cls)
     for name, field in fields_of(cls).items():
         if name in skip:
             continue
-        said = field.metadata
-        shown = f"; default: {said['usual']}" if said["usual"] else ""
-        if not shown and field.default not in (None, MISSING):
-            shown = f"; default {field.default}"
-        text = f"{note}{said['help']}{shown}".replace("%", "%%")
-        kind = _plain(types_of[name])
+        said, default = field.metadata, changed.get(name, field.default)
+        kind, many = _plain(types_of[name]), _is_tuple(types_of[name])
+        usual = None if default is MISSING else list(default) if many and default is not None else default
+        text = said["help"]
+        if said["usual"]:
+            text += f"; default: {said['usual']}"
+        elif usual is not None and not said["switch"] and usual not in ("", []):
+            text += f"; default {' '.join(map(str, usual)) if isinstance(usual, list) else usual}"
+        options: dict[str, Any] = {
+            "default": usual if settled else None,
+            "help": f"{note}{text}".replace("%", "%%"),
+            "required": settled and default is MISSING,
+        }
+        if said["switch"]:
+            parser.add_argument(f"--{flag_of(field)}", action="store_true", **options)
+            continue
         choices = ["True", "False"] if kind is bool else said["choices"]
-        metavar = said["metavar"] or ("|".join(choices) if choices else None)
-        reads: Any = str2bool if kind is bool else kind
-        parser.add_argument(f"--{flag_of(field)}", type=reads, default=None, metavar=metavar, help=text)
+        options["metavar"] = said["metavar"] or ("|".join(choices) if choices else None)
+        options["type"] = said["reads"] or (str2bool if kind is bool else kind)
+        parser.add_argument(f"--{flag_of(field)}", nargs="+" if many else None, **options)
 
 
 def given_options(args: argparse.Namespace, cls: type) -> dict[str, Any]:
     """The options of the dataclass that the command line gives, by their fields' names."""
     given = {name: getattr(args, flag_of(field), None) for name, field in fields_of(cls).items()}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def settled_options(args: argparse.Namespace, cls: type) -> Any:
+    """The dataclass, from a command line that has all of its options. Raises UserError, see `check`."""
+    values = {name: getattr(args, flag_of(field)) for name, field in fields_of(cls).items()}
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def build(cls: type, values: dict[str, Any], what: str) -> Any:
@@ -100,6 +129,8 @@ def check(options: Any) -> None:
         value, said = getattr(options, name), field.metadata
         if value is None and types.NoneType in typing.get_args(types_of[name]):
             continue
+        if said["reads"] is not None or _is_tuple(types_of[name]):
+            continue
         kind = _plain(types_of[name])
         wanted = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}.get(kind, kind.__name__)
         fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
@@ -113,9 +144,16 @@ def check(options: Any) -> None:
             raise UserError(f"{name} must be above {said['above']}, not {value}")
         if said["most"] is not None and not value <= said["most"]:
             raise UserError(f"{name} must be at most {said['most']}, not {value}")
+        if said["below"] is not None and not value < said["below"]:
+            raise UserError(f"{name} must be below {said['below']}, not {value}")
 
 
 def _plain(hint: Any) -> type:
-    """`int` of `int | None`."""
-    kind: type = next((arg for arg in typing.get_args(hint) if arg is not types.NoneType), hint)
+    """`int` of `int | None`, of `tuple[int, ...]` and of both together."""
+    args = [arg for arg in typing.get_args(hint) if arg not in (types.NoneType, Ellipsis)]
+    kind: type = _plain(args[0]) if args else hint
     return kind
+
+
+def _is_tuple(hint: Any) -> bool:
+    return tuple in (typing.get_origin(hint), *map(typing.get_origin, typing.get_args(hint)))

@@ -31,6 +31,7 @@ from scripts.bench.own_process import ROOT, in_own_process
 REFERENCE, GROUPED, OURS = "pad to 2048", "length grouped", "ours"
 LENGTH = 2048
 ROWS = {REFERENCE: 4, GROUPED: 8, OURS: None}  # of a forward pass; ours has a budget of tokens
+Marks = list[tuple[float, int]]  # time and real tokens so far, after each update
 
 
 def main() -> int:
@@ -67,62 +68,89 @@ def main() -> int:
 def measure(args: argparse.Namespace) -> Row:
     """Train, and say how many real tokens went through the model a second, after the first updates."""
     import torch
-    from transformers import TrainerCallback, TrainingArguments
 
     from prm.benchmarks.cases import Case, Skips
     from prm.training import model as models
     from prm.training.examples import lay_out
-    from prm.training.plan import Plan
-    from prm.training.run import BATCH_TOKENS
-    from prm.training.trainer import PrmTrainer, Task
     from reason.model_cards import card as cards
 
     torch.set_num_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     card = cards.find(args.model, "prm", args.card)
-    ours = args.trainer == OURS
     updates = max(1, args.updates // 4) if args.trainer == REFERENCE else args.updates
     warm_up = 1 if args.trainer == REFERENCE else 3
     trainee = models.load(args.model, card)
     cases = [Case("", "", *one) for one in made_up(args.update_size * (args.updates + 3))]
     examples = lay_out(cases, trainee.layouter, "hard", Skips())
-    rows = ROWS[args.trainer]
-    marks: list[tuple[float, int]] = []  # time and real tokens so far, after each update
+    if args.trainer == OURS:
+        marks = with_ours(args, trainee, examples, device, warm_up + updates)
+    else:
+        marks = with_transformers(args, trainee, examples, device, warm_up + updates)
+    (start, before), (end, after) = marks[warm_up - 1], marks[-1]
+    return {"trainer": args.trainer, "tokens_per_s": (after - before) / (end - start), "peak_mb": 0.0,
+            "tokens": after - before, "seconds": end - start, "updates": updates}  # fmt: skip
+
+
+def with_ours(args: argparse.Namespace, trainee: Any, examples: list[Any], device: str, updates: int) -> Marks:
+    """The updates of prm/training, as train/core/fit.py makes them."""
+    from prm.training.run import BATCH_TOKENS
+    from prm.training.student import PrmStudent
+    from train.core.fit import adamw
+    from train.core.options import LoopOptions
+    from train.core.plan import Plan
+    from train.core.update import update
+
+    student = PrmStudent(trainee, "cross_entropy", bf16=args.dtype == "bf16")
+    student.module.to(device).train()
+    learner = adamw(student.module, LoopOptions(learning_rate=1e-5))
+    plan = Plan(examples, args.update_size, args.batch_tokens or BATCH_TOKENS[device])
+    marks, tokens = [], 0
+    for number in range(updates):
+        share = plan.update(number)
+
+        def loss_of(part: Any, weight: float = share.weight) -> Any:
+            part = part.to(device)
+            return (student.losses(part) * part.weights).sum() / weight
+
+        update([learner], share.passes, loss_of, 1.0, f"update {number + 1}")
+        tokens += sum(part.tokens for part in share.passes)
+        marks.append((time.perf_counter(), tokens))
+    return marks
+
+
+def with_transformers(args: argparse.Namespace, trainee: Any, examples: list[Any], device: str, updates: int) -> Marks:
+    """The updates of `transformers.Trainer`."""
+    import torch
+    from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+    card, rows, marks = trainee.card, ROWS[args.trainer] or 1, []
 
     class Clock(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
             marks.append((time.perf_counter(), trainer.tokens))
 
+    class Counting(Trainer):
+        tokens = 0  # learnt from; the loader is a batch ahead
+
+        def training_step(self, model: Any, inputs: Row, *args: Any) -> torch.Tensor:
+            self.tokens += int(inputs["attention_mask"].sum())
+            return super().training_step(model, inputs, *args)
+
     with tempfile.TemporaryDirectory() as folder:
         options = TrainingArguments(
-            output_dir=folder, max_steps=warm_up + updates, learning_rate=1e-5, bf16=args.dtype == "bf16",
-            use_cpu=device == "cpu", per_device_train_batch_size=rows or 1,
-            gradient_accumulation_steps=args.update_size // rows if rows else 1, save_strategy="no", report_to=[],
+            output_dir=folder, max_steps=updates, learning_rate=1e-5, bf16=args.dtype == "bf16",
+            use_cpu=device == "cpu", per_device_train_batch_size=rows,
+            gradient_accumulation_steps=args.update_size // rows, save_strategy="no", report_to=[],
             logging_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
             train_sampling_strategy="random" if args.trainer == REFERENCE else "group_by_length",
         )  # fmt: skip
-        if ours:
-            plan = Plan(examples, args.update_size, args.batch_tokens or BATCH_TOKENS[device])
-            trainer = PrmTrainer(trainee, Task(plan, "cross_entropy"), options, callbacks=[Clock()])
-        else:
-            from transformers import AutoModelForCausalLM, Trainer
-
-            class Counting(Trainer):
-                tokens = 0  # learnt from; the loader is a batch ahead
-
-                def training_step(self, model: Any, inputs: Row, *args: Any) -> torch.Tensor:
-                    self.tokens += int(inputs["attention_mask"].sum())
-                    return super().training_step(model, inputs, *args)
-
-            model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)  # as transformers has it
-            collate = Collate(LENGTH if args.trainer == REFERENCE else None)
-            good, bad = (trainee.layouter.single_token(name, getattr(card, name)) for name in ("good", "bad"))
-            data = [as_lm(example, good, bad) for example in examples]
-            trainer = Counting(model, options, train_dataset=data, data_collator=collate, callbacks=[Clock()])
+        model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)  # as transformers has it
+        collate = Collate(LENGTH if args.trainer == REFERENCE else None)
+        good, bad = (trainee.layouter.single_token(name, getattr(card, name)) for name in ("good", "bad"))
+        data = [as_lm(example, good, bad) for example in examples]
+        trainer = Counting(model, options, train_dataset=data, data_collator=collate, callbacks=[Clock()])
         trainer.train()
-    (start, before), (end, after) = marks[warm_up - 1], marks[-1]
-    return {"trainer": args.trainer, "tokens_per_s": (after - before) / (end - start), "peak_mb": 0.0,
-            "tokens": after - before, "seconds": end - start, "updates": updates}  # fmt: skip
+    return marks
 
 
 @dataclass(frozen=True)

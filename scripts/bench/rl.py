@@ -187,6 +187,7 @@ def with_ours(args: argparse.Namespace, task: Any, problems: Sequence[Any]) -> t
 
     from envs.mdp import Draws
     from reason.inference.base import Sampling
+    from train.core.update import Learner
     from train.mat.agents.policy import load
     from train.mat.models.reward import RewardOptions
     from train.mat.runner.collect import Collector
@@ -199,8 +200,9 @@ def with_ours(args: argparse.Namespace, task: Any, problems: Sequence[Any]) -> t
     policy = load(args.model, None, Sampling(1.0, 1.0, -1, args.max_new_tokens), "cpu", "fp32")
     usual = ALGORITHMS["GRPO"]
     options = Options(ratio=usual.ratio, aggregation=usual.aggregation, constant=args.max_new_tokens)
-    optimizer = torch.optim.AdamW(policy.trainable(), lr=LR, weight_decay=0.0)
-    trainer = Trainer(policy, None, "GRPO", options, optimizer, None, args.token_budget)
+    weights = policy.trainable()
+    learner = Learner("grad_norm", weights, torch.optim.AdamW(weights, lr=LR, weight_decay=0.0), LR)
+    trainer = Trainer(policy, None, "GRPO", options, [learner], args.token_budget)
     generator = Generator(policy, rows=256) if args.trainer == BEST else AllAtOnce(policy)
     collector = Collector(
         task, Draws(problems, 0), policy, generator, task.grader(), None, RewardOptions(), args.group_size,

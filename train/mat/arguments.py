@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from prm.training.arguments import number
 from reason.common.command import Parser, fraction, positive
 from reason.common.errors import UserError
 from reason.inference.base import Sampling
@@ -16,6 +15,14 @@ ROLLOUT_ENGINES = ("transformers", "vllm", "served")
 SHARDS = ("gradients", "weights")
 GPU_MEMORY = 0.4
 CRITIC_ONLY = ("critic", "critic_lr", "gamma", "gae_lambda", "token_lambda", "value_clip", "value_loss_coef")
+
+
+def number(text: str) -> float:
+    """A number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
+    return value
 
 
 def parser() -> argparse.ArgumentParser:

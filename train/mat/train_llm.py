@@ -27,8 +27,8 @@ if __package__ in (None, ""):  # run as a file
 
 from reason.common.errors import RunError, UserError
 from reason.evaluation import records
+from train.core.processes import ALONE, Processes, gpu_of_process, started
 from train.mat.arguments import check, parser
-from train.mat.processes import ALONE, Processes, gpu_of_process, started
 
 if TYPE_CHECKING:
     from envs.base_env import Problem, Task
@@ -56,7 +56,7 @@ async def run(args: argparse.Namespace, processes: Processes = ALONE) -> int:
             check(args, processes.size)
             device = take_device(args)
         if args.shard:
-            from train.mat.sharding import Shards
+            from train.core.sharding import Shards
 
             processes = Shards.of(processes, args.shard, device)
         with processes.together():
@@ -137,6 +137,7 @@ def build(
     import torch
 
     from envs.mdp import Draws
+    from train.core.update import Learner
     from train.mat.models.reward import RewardOptions
     from train.mat.runner.collect import Collector
     from train.mat.runner.guards import Guards
@@ -146,8 +147,14 @@ def build(
     from train.mat.trainers.trainer import Trainer
 
     algorithm, tokens = ALGORITHMS[args.algorithm_name], policy.sampling.max_tokens
-    optimizer = torch.optim.AdamW(policy.trainable(), lr=args.lr, weight_decay=args.weight_decay)
-    critic_optimizer = torch.optim.AdamW(critic.trainable(), lr=args.critic_lr, weight_decay=0.0) if critic else None
+    learners = [
+        Learner(name, weights, torch.optim.AdamW(weights, lr=rate, weight_decay=decay), rate)
+        for name, weights, rate, decay in (
+            ("grad_norm", policy.trainable(), args.lr, args.weight_decay),
+            ("critic_grad_norm", critic.trainable() if critic else [], args.critic_lr, 0.0),
+        )
+        if weights
+    ]
     options = Options(
         gamma=args.gamma,
         gae_lambda=args.gae_lambda,
@@ -173,7 +180,7 @@ def build(
         max_grad_norm=args.max_grad_norm,
     )
     budget = args.token_budget or (4096 if policy.device.type == "cpu" else 32768)
-    trainer = Trainer(policy, critic, args.algorithm_name, options, optimizer, critic_optimizer, budget, processes)
+    trainer = Trainer(policy, critic, args.algorithm_name, options, learners, budget, processes)
     rewards = RewardOptions(
         args.outcome_weight, args.process_weight, args.format_weight, args.length_weight,
         int(args.length_from * tokens), tokens, args.credit,
@@ -185,7 +192,7 @@ def build(
     )  # fmt: skip
     schedule = Schedule(
         args.num_updates, args.eval_interval, args.save_interval, args.questions,
-        (args.lr, args.critic_lr) if critic else (args.lr,), args.warmup_updates, args.lr_schedule == "linear",
+        args.warmup_updates, args.lr_schedule == "linear",
         args.overlap, args.max_seconds,
     )  # fmt: skip
     return Runner(collector, trainer, held_out, schedule, folder, guards=Guards())

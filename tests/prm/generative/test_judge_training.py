@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from envs.base_env import Problem
 from prm.benchmarks.cases import Case, Skips
 from prm.generative import finetune, make_data, sft, verdicts
 from prm.generative.verdicts import VerdictRow
-from prm.training.plan import collate
 from reason.common.errors import UserError
 from reason.engine.slots import ATTENTION
 from reason.engine.transformers_engine import Engine
@@ -32,6 +30,7 @@ from tests.cli import call, folder_of, records_of
 from tests.fakes import LM_CARD, FakeWorker, fastchat_controller, free_port
 from tests.reason.engine.tiny import bounds, save_policy
 from tests.reason.llm_service.test_services import ask, start_worker, until
+from train.core.plan import collate
 
 CARD = cards.find("openr-tiny-judge", "prm")
 assert isinstance(CARD, PRMCard)
@@ -74,8 +73,7 @@ def test_the_loss_is_that_of_the_completion_alone(policy: Path) -> None:
     examples = [sft.encode(row, CARD, tokenizer) for row in learnt]
     one = collate(examples)
     with torch.no_grad():
-        margins = trainee.margins(one.input_ids, one.rows, one.positions)
-        ours = binary_cross_entropy_with_logits(margins, one.targets, reduction="none")
+        ours = sft.JudgeStudent(trainee, CARD).losses(one)
         labels = [torch.tensor([e.ids]) for e in examples]
         for row, example in enumerate(examples):
             prompt = len(example.ids) - len(example.targets)

@@ -10,10 +10,10 @@ from prm.scoring.scorer import Scorer
 from prm.training import model as models
 from prm.training.examples import lay_out
 from prm.training.losses import choose, losses
-from prm.training.plan import collate
 from prm.training.rows import read_files
 from reason.common.errors import UserError
 from tests.prm.tiny import changed, save_prm
+from train.core.plan import collate
 
 HEADS = {
     "token_logits": {},
@@ -39,7 +39,7 @@ def test_the_loss_is_that_of_the_served_scores(tmp_path, data, name):
     one = collate(lay_out(cases, trainee.layouter, "hard", Skips()))
     loss = choose(None, trainee.card)
     with torch.no_grad():
-        margins = trainee.margins(one.input_ids, one.rows, one.positions)
+        margins = trainee.margins(one)
         trained = losses(margins, one.targets, loss, trainee.head.sigmoid)
     scorer = Scorer.load(str(tmp_path), trainee.card, device="cpu")
     served = scorer.score([(case.question, case.steps) for case in cases])

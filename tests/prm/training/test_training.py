@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import pytest
 import torch
@@ -12,11 +11,11 @@ from transformers import AutoModelForCausalLM
 
 from prm.scoring.scorer import Scorer
 from prm.training.run import main
-from prm.training.trainer import PrmTrainer
 from reason.model_cards import card as cards
 from tests.fakes import ROOT
 from tests.prm.tiny import changed, write_card
 from tests.prm.training.conftest import some_rows, write
+from train.core import fit
 
 QUESTION, STEPS = "23 + 9 * 3", ["9 * 3 = 27; 23 + 27\n", "23 + 27 = 50"]
 
@@ -88,19 +87,19 @@ def test_an_interrupted_training_goes_on_to_the_same_losses(trained, base, data,
     more = ("--full", "--num_train_epochs", 2, "--save_steps", 2)
     whole = train(base, data, tmp_path / "whole", *more)
     assert whole == pytest.approx(trained[1], abs=1e-6)
-    real, seen = PrmTrainer.training_step, []
+    real, seen = fit.update, []
 
-    def interrupted(self, *args, **kwargs):
-        seen.append(self.state.global_step)
+    def interrupted(*args, **kwargs):
+        seen.append(args)
         if len(seen) == 6:
             raise KeyboardInterrupt
-        return real(self, *args, **kwargs)
+        return real(*args, **kwargs)
 
     with monkeypatch.context() as patched:
-        patched.setattr(PrmTrainer, "training_step", interrupted)
+        patched.setattr(fit, "update", interrupted)
         assert main(None, "unused", "", arguments(base, data, tmp_path / "cut", *more)) == 130
     assert "--resume" in capsys.readouterr().err
-    assert seen[-1] == 5  # in the middle of an epoch; the last checkpoint is of update 4
+    assert sorted(fit.checkpoints(tmp_path / "cut")) == [2, 4]  # it was in the middle of an epoch
     assert train(base, data, tmp_path / "cut", *more, "--resume") == pytest.approx(whole, abs=1e-6)
     assert served(tmp_path / "cut") == pytest.approx(served(tmp_path / "whole"), abs=1e-5)
 
@@ -238,22 +237,27 @@ def environment():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # DeepSpeed compiles when it is first used
-@pytest.mark.parametrize("deepspeed", [None, "zero2", "zero3"])
-def test_two_processes_have_the_loss_curve_of_one(trained, base, data, tmp_path, deepspeed):
-    if deepspeed and find_spec("deepspeed") is None:
-        pytest.skip("deepspeed is not installed")
+@pytest.mark.parametrize(
+    "shared_out",
+    [
+        (),
+        ("--deepspeed", "prm/training/deepspeed/zero2.json"),
+        ("--deepspeed", "prm/training/deepspeed/zero3.json"),
+        ("--shard", "weights"),
+    ],
+)
+def test_two_processes_have_the_loss_curve_of_one(trained, base, data, tmp_path, shared_out):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command += ["prm/code/finetune_qwen.py", "--card", "openr-tiny-prm"]
-    more = ("--full", "--num_train_epochs", "2")
-    more += ("--deepspeed", f"prm/training/deepspeed/{deepspeed}.json") if deepspeed else ()
+    more = ("--full", "--num_train_epochs", "2", *shared_out)
     done = subprocess.run(
         [*command, *arguments(base, data, tmp_path / "out", *more)], cwd=ROOT, env=environment(),
-        capture_output=True, text=True, timeout=800,
+        capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert history(tmp_path / "out") == pytest.approx(trained[1], rel=1e-4, abs=1e-5)
     assert served(tmp_path / "out") == pytest.approx(served(trained[0]), abs=1e-3)
+    assert (tmp_path / "out" / "checkpoint-6" / "rng_state_1.pth").is_file()
 
 
 @pytest.mark.slow

@@ -1,12 +1,13 @@
 """Options that are declared once."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from reason.common.command import Parser
 from reason.common.errors import UserError
-from reason.common.options import add_options, build, check, given_options, option
+from reason.common.options import add_options, build, check, given_options, option, settled_options
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,42 @@ def test_a_wrong_value_is_one_line(values, message):
     with pytest.raises(UserError) as caught:
         build(Some, values, "some")
     assert str(caught.value).startswith(message)
+
+
+@dataclass(frozen=True)
+class Loop:
+    rows: tuple[str, ...] = option((), "files", metavar="FILE")
+    layers: tuple[str, ...] = option(("q", "v"), "names")
+    rate: float = option(1e-4, "its peak", least=0, below=1)
+    fast: bool = option(False, "whether", switch=True)
+    weight: float | str = option(1.0, "a number, or `balanced`", reads=lambda text: text.upper())
+    path: Path | None = option(None, "a folder")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def looped(*words, **more):
+    p = Parser(prog="x.py")
+    add_options(p, Loop, settled=True, **more)
+    return p, settled_options(p.parse_args(words), Loop)
+
+
+def test_settled_options_have_their_defaults_in_the_parser():
+    p, usual = looped()
+    assert usual == Loop()
+    assert vars(p.parse_args([]))["layers"] == ["q", "v"] and vars(p.parse_args([]))["fast"] is False
+    _, given = looped("--rows", "a", "b", "--fast", "--weight", "x", "--path", "here")
+    assert given == Loop(rows=("a", "b"), fast=True, weight="X", path=Path("here"))
+
+
+def test_a_command_may_have_defaults_of_its_own():
+    p, options = looped(changed={"rate": 0.5, "layers": ("o",)})
+    assert options == Loop(rate=0.5, layers=("o",))
+    text = " ".join(p.format_help().split())
+    assert "its peak; default 0.5" in text and "names; default o" in text and "whether --" in text
+
+
+def test_bounds_of_settled_options_are_checked():
+    with pytest.raises(UserError, match=r"rate must be below 1, not 1\.0"):
+        looped("--rate", "1")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from envs.base_env import Problem
-from train.mat.buffers.batches import Pass
+from train.core.update import Learner
+from train.mat.buffers.batches import RolloutPass
 from train.mat.buffers.rollout import Rollout
 from train.mat.buffers.steps import Step
 from train.mat.trainers import ALGORITHMS
@@ -29,16 +30,16 @@ class TablePolicy:
         self.logits = nn.Parameter(torch.randn(size, size, generator=torch.Generator().manual_seed(seed)) * 0.1)
         self.reference = self.logits.detach().clone()
 
-    def logprobs(self, one: Pass) -> tuple[Tensor, Tensor]:
+    def logprobs(self, one: RolloutPass) -> tuple[Tensor, Tensor]:
         return self._of(self.logits, one)
 
-    def reference_logprobs(self, one: Pass) -> Tensor:
+    def reference_logprobs(self, one: RolloutPass) -> Tensor:
         return self._of(self.reference, one)[0]
 
     @staticmethod
-    def _of(logits: Tensor, one: Pass) -> tuple[Tensor, Tensor]:
+    def _of(logits: Tensor, one: RolloutPass) -> tuple[Tensor, Tensor]:
         table = logits.log_softmax(-1)[one.input_ids[one.rows, one.positions]]
-        return table.gather(-1, one.targets[:, None])[:, 0], -(table.exp() * table).sum(-1)
+        return table.gather(-1, one.next_tokens[:, None])[:, 0], -(table.exp() * table).sum(-1)
 
     def arithmetic(self) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()
@@ -54,7 +55,7 @@ class TableCritic(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.zeros(length, size))
 
-    def forward(self, one: Pass) -> tuple[Tensor, Tensor]:
+    def forward(self, one: RolloutPass) -> tuple[Tensor, Tensor]:
         rows = torch.arange(len(one.rollouts))
         before = self.table[one.positions, one.input_ids[one.rows, one.positions]]
         return before, self.table[one.last, one.input_ids[rows, one.last]]
@@ -78,6 +79,12 @@ def trainer(policy: Any, algorithm: str, lr: float = 0.1, token_budget: int = 40
     usual = ALGORITHMS[algorithm]
     chosen = Options(**({"ratio": usual.ratio, "aggregation": usual.aggregation, "max_grad_norm": 1e9} | options))
     critic = TableCritic() if usual.needs_critic else None
-    critic_optimizer = torch.optim.SGD(critic.trainable(), lr=0.5) if critic else None
-    optimizer = torch.optim.SGD(policy.trainable(), lr=lr)
-    return Trainer(policy, critic, algorithm, chosen, optimizer, critic_optimizer, token_budget)
+    return Trainer(policy, critic, algorithm, chosen, learners(policy, critic, lr, 0.5), token_budget)
+
+
+def learners(policy: Any, critic: Any, lr: float, critic_lr: float) -> list[Learner]:
+    """Plain gradient descent."""
+    weights = [("grad_norm", policy.trainable(), lr)]
+    if critic is not None:
+        weights.append(("critic_grad_norm", critic.trainable(), critic_lr))
+    return [Learner(name, found, torch.optim.SGD(found, lr=rate), rate) for name, found, rate in weights]

@@ -14,15 +14,15 @@ import transformers
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from prm.training.linear import convolve_linears
 from reason.common.errors import UserError
 from reason.engine.loading import context_length, end_tokens
 from reason.inference.base import Sampling
 from reason.model_cards import card as cards
 from reason.model_cards.card import LMCard, with_template
-from train.mat.buffers.batches import Pass
-from train.mat.models.logprobs import chosen_logprobs
-from train.mat.sharding import like, whole
+from train.core.linear import convolve_linears
+from train.core.logprobs import chosen_logprobs
+from train.core.plan import Pass
+from train.core.sharding import like, whole
 
 TOLERANCE = 1e-2  # of log-probabilities by trunk and head against those of the whole model
 
@@ -35,6 +35,14 @@ class LoraOptions:
     alpha: int = 32
     modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     nf4: bool = False
+
+
+def lora_of(args: Any) -> LoraOptions | None:
+    """What a command's --lora_r, --lora_alpha, --lora_modules and, where it has it, --quantize ask for."""
+    if not args.lora_r:
+        return None
+    modules = tuple(args.lora_modules) if args.lora_modules else LoraOptions.modules
+    return LoraOptions(args.lora_r, args.lora_alpha, modules, getattr(args, "quantize", None) == "nf4")
 
 
 @dataclass
@@ -99,7 +107,7 @@ class Policy:
             hidden = causal.base_model(input_ids=one.input_ids, use_cache=False).last_hidden_state
             head = causal.get_output_embeddings()
             return chosen_logprobs(
-                hidden[one.rows, one.positions], head, one.targets, self.sampling, head.weight.shape[0]
+                hidden[one.rows, one.positions], head, one.next_tokens, self.sampling, head.weight.shape[0]
             )
 
     def arithmetic(self) -> contextlib.AbstractContextManager:

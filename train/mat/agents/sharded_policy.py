@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from train.core.plan import Pass
+from train.core.sharding import Shards, whole
 from train.mat.agents.policy import Policy
-from train.mat.buffers.batches import Pass
 from train.mat.models.critic import Critic
-from train.mat.sharding import Shards, whole
 
 T = TypeVar("T")
 
@@ -79,9 +79,9 @@ def shard(policy: Policy, critic: Critic | None, shards: Shards) -> ShardedPolic
     given = {one.name: getattr(policy, one.name) for one in fields(policy) if one.init}
     roots = [Root(model) if model is not None else None for model in (policy.causal, policy.reference)]
     if critic is not None and critic.kind == "own":
-        _shard_layers(critic.trunk, dtype, shards)
+        shards.layers(critic.trunk, dtype)
     for root in filter(None, roots):
-        _shard_layers(root.model, dtype, shards)
+        shards.layers(root.model, dtype)
         shards.root(root, dtype)
     if critic is not None:
         shards.layer(critic.head, None)
@@ -89,10 +89,3 @@ def shard(policy: Policy, critic: Critic | None, shards: Shards) -> ShardedPolic
         if critic.kind == "shared":
             critic.__dict__["trunk"] = partial(roots[0], critic.trunk)
     return ShardedPolicy(**given, root=roots[0], reference_root=roots[1], empty=empty)
-
-
-def _shard_layers(model: Any, dtype: torch.dtype | None, shards: Shards) -> None:
-    """What its class names as not to be split."""
-    names = set(model._no_split_modules or ())
-    for module in [one for one in model.modules() if type(one).__name__ in names]:
-        shards.layer(module, dtype)

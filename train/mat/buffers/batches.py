@@ -10,19 +10,16 @@ import torch
 from torch import Tensor
 
 from reason.engine.plan import batches
+from train.core.plan import Pass
 from train.mat.buffers.rollout import Rollout
 
 
 @dataclass(frozen=True)
-class Pass:
-    """The tensors of one forward pass. Solutions are padded on the right, where no causal model sees the padding."""
+class RolloutPass(Pass):
+    """One forward pass over solutions; its places are where their tokens are predicted, one before their own."""
 
-    rollouts: list[Rollout]
-    input_ids: Tensor  # [rows, length]
-    rows: Tensor  # [tokens], the row of each solution token
-    positions: Tensor  # [tokens], where it is predicted: one before its own place
-    targets: Tensor  # [tokens], the token
     last: Tensor  # [rows], position of each solution's last token
+    rollouts: list[Rollout]
 
     def split(self, of_tokens: Tensor) -> list[Tensor]:
         """[tokens] of the pass as one tensor a solution."""
@@ -48,22 +45,21 @@ def alike(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
     return list(found.values())
 
 
-def passes(rollouts: Sequence[Rollout], token_budget: int, device: torch.device) -> list[Pass]:
+def passes(rollouts: Sequence[Rollout], token_budget: int, device: torch.device) -> list[RolloutPass]:
     """Forward passes of solutions of like length, of at most `token_budget` padded tokens where more than one."""
     plan = batches([rollout.length for rollout in rollouts], token_budget)
     return [collate([rollouts[i] for i in part], device) for part in plan]
 
 
-def collate(rollouts: list[Rollout], device: torch.device) -> Pass:
+def collate(rollouts: list[Rollout], device: torch.device) -> RolloutPass:
     """One forward pass."""
     ids = torch.zeros(len(rollouts), max(rollout.length for rollout in rollouts), dtype=torch.long)
-    rows, positions, targets = [], [], []
+    rows, positions = [], []
     for row, rollout in enumerate(rollouts):
         before, number = len(rollout.prompt_ids), len(rollout.token_ids)
         ids[row, : rollout.length] = torch.tensor(rollout.prompt_ids + rollout.token_ids)
         rows.append(torch.full((number,), row))
         positions.append(torch.arange(before - 1, before - 1 + number))
-        targets.append(ids[row, before : rollout.length])
     last = torch.tensor([rollout.length - 1 for rollout in rollouts])
-    tensors = [ids, torch.cat(rows), torch.cat(positions), torch.cat(targets), last]
-    return Pass(rollouts, *(tensor.to(device) for tensor in tensors))
+    tensors = [ids, torch.cat(rows), torch.cat(positions), last]
+    return RolloutPass(*(tensor.to(device) for tensor in tensors), rollouts)

@@ -12,8 +12,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from train.mat.buffers.batches import Pass
-from train.mat.sharding import like
+from train.core.sharding import like
+from train.mat.buffers.batches import RolloutPass
 
 HEAD_SIZE = 512
 CRITICS = ("own", "shared")
@@ -40,7 +40,7 @@ class Critic(nn.Module):
             self.__dict__["trunk"] = trunk  # not a submodule: its weights are the policy's
         self.head = value_head(size).to(next(trunk.parameters()).device)
 
-    def forward(self, one: Pass) -> tuple[Tensor, Tensor]:
+    def forward(self, one: RolloutPass) -> tuple[Tensor, Tensor]:
         """(values before each token [tokens], values after each solution [rows]), fp32."""
         hidden = self._hidden(one.input_ids)
         rows = torch.arange(len(one.rollouts), device=hidden.device)

@@ -15,11 +15,11 @@ from reason.engine.loading import context_length
 from reason.engine.request import Generated, encode_prompt
 from reason.inference.base import RewardModel, Sampling
 from reason.inference.prompting import render
+from train.core.processes import ALONE, Processes
 from train.mat.agents.policy import Policy
 from train.mat.buffers.rollout import Rollout
 from train.mat.buffers.steps import cut_steps
 from train.mat.models.reward import RewardOptions, reward, score
-from train.mat.processes import ALONE, Processes
 from train.mat.runner.generator import RolloutEngine
 from train.mat.runner.verify import verify
 

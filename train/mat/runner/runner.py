@@ -24,12 +24,13 @@ import torch
 
 from envs.base_env import Problem
 from reason.common.errors import RunError
+from train.core.sharding import gathered, load_optimizer
+from train.core.update import rate_share
 from train.mat.buffers.rollout import Rollout, restored
 from train.mat.runner.checkpoint import save_policy, save_state
 from train.mat.runner.collect import Collector
 from train.mat.runner.guards import Guards
 from train.mat.runner.log import RunLog
-from train.mat.sharding import gathered, load_optimizer
 from train.mat.trainers.trainer import Trainer
 
 LOG = logging.getLogger(__name__)
@@ -43,7 +44,6 @@ class Schedule:
     eval_every: int
     save_every: int
     questions: int  # of an update
-    rates: tuple[float, ...]  # highest learning rate of each optimizer of the trainer
     warmup: int = 0  # updates until it is reached
     linear: bool = False  # whether it then falls to 0 in a straight line
     overlap: bool = False  # sample for the next update while learning; the engine needs weights of its own
@@ -51,8 +51,7 @@ class Schedule:
 
     def share(self, update: int) -> float:
         """Of the highest learning rate, at an update counted from 1."""
-        warm = min(update / self.warmup, 1.0) if self.warmup else 1.0
-        return warm * (1 - (update - 1) / self.updates if self.linear else 1.0)
+        return rate_share(update, self.updates, self.warmup, falls_behind=0 if self.linear else None)
 
     def over(self, updates: int, seconds: float) -> bool:
         """Whether a run of so many updates, which took so long, is at its end."""
@@ -144,9 +143,8 @@ class Runner:
         return metrics
 
     def _set_rates(self, update: int) -> None:
-        for optimizer, rate in zip(self.trainer.optimizers, self.schedule.rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * self.schedule.share(update)
+        for learner in self.trainer.learners:
+            learner.set_rate(self.schedule.share(update))
 
     async def _judge(self) -> dict[str, float]:
         """Greedy accuracy on the held-out questions; the best policy is kept."""
@@ -163,7 +161,7 @@ class Runner:
         weights = {
             "policy": trainer.policy.weights(),
             "critic": trainer.critic.state_dict() if trainer.critic is not None else None,
-            "optimizers": [o.state_dict() for o in trainer.optimizers],
+            "optimizers": [learner.optimizer.state_dict() for learner in trainer.learners],
         }
         state = gathered(weights, writes) | {
             "done": self.done,
@@ -184,8 +182,8 @@ class Runner:
         trainer.policy.restore(state["policy"])
         if trainer.critic is not None:
             trainer.critic.restore(state["critic"])
-        for optimizer, saved in zip(trainer.optimizers, state["optimizers"], strict=True):
-            load_optimizer(optimizer, saved)
+        for learner, saved in zip(trainer.learners, state["optimizers"], strict=True):
+            load_optimizer(learner.optimizer, saved)
         torch.set_rng_state(state["random"])
         self.guards = Guards(**state["guards"])
         self.ahead = None if state["ahead"] is None else [restored(one) for one in state["ahead"]]

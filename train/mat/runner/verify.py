@@ -10,10 +10,10 @@ import torch
 from envs.base_env import Problem
 from reason.common.errors import RunError
 from reason.inference.base import Sampling
+from train.core.processes import ALONE, Processes
 from train.mat.agents.policy import Policy
 from train.mat.buffers.batches import passes
 from train.mat.buffers.rollout import Rollout
-from train.mat.processes import ALONE, Processes
 from train.mat.runner.generator import RolloutEngine
 
 SEEDS, TOKENS = range(4), 8

@@ -8,7 +8,6 @@ itself draws few different ones.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +15,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from reason.common.errors import RunError
+from train.core.processes import ALONE, Processes
+from train.core.update import Learner, update
 from train.mat.agents.policy import Policy
-from train.mat.buffers.batches import Pass, alike, collate, minibatches, passes
+from train.mat.buffers.batches import RolloutPass, alike, collate, minibatches, passes
 from train.mat.buffers.rollout import Rollout
 from train.mat.models.critic import Critic
-from train.mat.processes import ALONE, Processes
-from train.mat.sharding import clip_gradients
 from train.mat.trainers import ALGORITHMS, kl, losses
 from train.mat.trainers.options import Options
 
@@ -54,22 +52,16 @@ class Means:
 
 @dataclass
 class Trainer:
-    """`critic` is needed by the algorithms that say so; optimizers move `trainable()` of either."""
+    """`critic` is needed by the algorithms that say so; each has a learner."""
 
     policy: Policy
     critic: Critic | None
     algorithm: str
     options: Options
-    optimizer: torch.optim.Optimizer
-    critic_optimizer: torch.optim.Optimizer | None
+    learners: list[Learner]  # the policy's, and the critic's where there is one
     token_budget: int  # padded tokens of a forward pass
     processes: Processes = ALONE
     means: Means = field(default_factory=Means)
-
-    @property
-    def optimizers(self) -> list[torch.optim.Optimizer]:
-        """The policy's, and the critic's where there is one."""
-        return [one for one in (self.optimizer, self.critic_optimizer) if one is not None]
 
     def learn(self, rollouts: Sequence[Rollout], update: int) -> dict[str, float]:
         """All epochs over one batch of solutions; returns means of what was measured. Raises RunError.
@@ -111,7 +103,7 @@ class Trainer:
                     for rollout in same:
                         rollout.last_value = value
 
-    def _passes(self, rollouts: Sequence[Rollout]) -> Iterator[tuple[Pass, list[list[Rollout]]]]:
+    def _passes(self, rollouts: Sequence[Rollout]) -> Iterator[tuple[RolloutPass, list[list[Rollout]]]]:
         """Forward passes over the different ones of this process's solutions, with all that each row stands for.
 
         A pass that is only for the passes of other processes is over a solution that stands for none.
@@ -126,7 +118,7 @@ class Trainer:
             yield collate([min(rollouts, key=lambda rollout: rollout.length)], device), [[]]
 
     @staticmethod
-    def _note(one: Pass, copies: Sequence[Sequence[Rollout]], name: str, of_tokens: Tensor) -> None:
+    def _note(one: RolloutPass, copies: Sequence[Sequence[Rollout]], name: str, of_tokens: Tensor) -> None:
         for same, part in zip(copies, one.split(of_tokens.float().cpu()), strict=True):
             for rollout in same:
                 setattr(rollout, name, part)
@@ -145,29 +137,23 @@ class Trainer:
         self.means.add("telling", torch.tensor([float(len(telling))]) / len(batch))
         if not telling:
             return
-        total = 0.0
-        for one, copies in self._passes(telling):
+
+        def loss_of(part: tuple[RolloutPass, list[list[Rollout]]]) -> Tensor:
+            one, copies = part
             counts = torch.tensor([float(len(same)) for same in copies])
             shares = torch.tensor([share[id(rollout)] for rollout in one.rollouts]) * counts[:, None]
             loss = self._policy_loss(one, counts, shares, sum(lengths))
             if self.critic is not None:
                 loss = loss + options.value_loss_coef * self._value_loss(one, counts) / values
-            loss.backward()
-            total += loss.item()
-        total = sum(self.processes.gather(total))
-        self._check(total, "the loss", batch, where)
-        for who, name in ((self.policy, "grad_norm"), (self.critic, "critic_grad_norm")):
-            if who is not None:
-                self.processes.add_gradients(who.trainable())
-                norm = clip_gradients(who.trainable(), self.options.max_grad_norm)
-                self._check(norm.item(), name, batch, where)
-                self.means.add(name, norm)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        self.means.add("loss", torch.tensor([total]))
+            return loss
 
-    def _policy_loss(self, one: Pass, counts: Tensor, shares: Tensor, tokens: int) -> Tensor:
+        questions = ", ".join(dict.fromkeys(one.problem.id for one in batch[:4]))
+        where = f"{where} (questions {questions}, ...)"
+        figures = update(self.learners, self._passes(telling), loss_of, options.max_grad_norm, where, self.processes)
+        for name, value in figures.items():
+            self.means.add(name, torch.tensor([value]))
+
+    def _policy_loss(self, one: RolloutPass, counts: Tensor, shares: Tensor, tokens: int) -> Tensor:
         """The part of the loss that stands in one pass.
 
         counts: [rows], how many solutions a row stands for; shares: [rows, 2], what a unit and a token of them weigh.
@@ -207,13 +193,13 @@ class Trainer:
         return loss
 
     @staticmethod
-    def _mismatch(one: Pass, old: Tensor) -> Tensor:
+    def _mismatch(one: RolloutPass, old: Tensor) -> Tensor:
         """[rows], log-probability of each solution by the trainer less that by the sampler; 0 where that is unknown."""
         sums = [part.sum() for part in one.split(old)]
         told = [float(s) if r.sampled_logprob is None else r.sampled_logprob for r, s in zip(one.rollouts, sums)]
         return (torch.stack(sums).cpu().double() - torch.tensor(told, dtype=torch.float64)).float()
 
-    def _value_loss(self, one: Pass, counts: Tensor) -> Tensor:
+    def _value_loss(self, one: RolloutPass, counts: Tensor) -> Tensor:
         """The sum over the units of the critic in one pass; `counts`: [rows], how many solutions a row stands for."""
         assert self.critic is not None
         with self.policy.arithmetic():
@@ -229,12 +215,6 @@ class Trainer:
             self.means.add("value_loss", each, torch.full((len(each),), count))
             found = found + each.sum() * count
         return found
-
-    def _check(self, value: float, what: str, batch: Sequence[Rollout], where: str) -> None:
-        if math.isfinite(value):
-            return
-        questions = ", ".join(dict.fromkeys(one.problem.id for one in batch[:4]))
-        raise RunError(f"{what} is {value} at {where} (questions {questions}, ...): nothing was learnt from it")
 
 
 def _unit_of_token(rollout: Rollout, ratio: str) -> Tensor:

@@ -86,6 +86,6 @@ def test_passes_keep_to_the_budget_and_point_at_where_tokens_are_predicted() -> 
     assert all(one.input_ids.numel() <= 8 or len(one.rollouts) == 1 for one in found)
     assert sum(len(one.rollouts) for one in found) == 6
     for one in found:
-        assert torch.equal(one.input_ids[one.rows, one.positions + 1], one.targets)
-        assert [len(part) for part in one.split(one.targets)] == [len(r.token_ids) for r in one.rollouts]
+        assert torch.equal(one.input_ids[one.rows, one.positions + 1], one.next_tokens)
+        assert [len(part) for part in one.split(one.next_tokens)] == [len(r.token_ids) for r in one.rollouts]
         assert [one.input_ids[i, p].item() for i, p in enumerate(one.last)] == [r.token_ids[-1] for r in one.rollouts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prm.benchmarks.cases import Skips
-from prm.training.plan import collate
 from reason.engine.request import encode_prompt
 from reason.inference.base import Sampling
 from reason.model_cards import card as cards
 from tests.train.mat.families import save_family
+from train.core import fit
+from train.core.plan import collate
 from train.mat.agents.policy import Policy, load
 from train.mat.expert_iteration.sft import main
-from train.mat.expert_iteration.trainer import NextTokens, SolutionTrainer, encode, encode_all
+from train.mat.expert_iteration.student import SolutionStudent, encode, encode_all
 
 ROWS = [(f"{a} + {b}", f"{a} + {b} = {a + b}") for a in range(1, 5) for b in (2, 7)]
 
@@ -46,7 +48,7 @@ def test_only_the_solution_and_its_end_are_learnt(base: Path) -> None:
     examples = [encode(*one, policy) for one in texts]
     one = collate(examples)
     with torch.no_grad():
-        ours = -NextTokens(policy)(one.input_ids, one.rows, one.positions)
+        ours = SolutionStudent(policy).losses(one)
     for row, ((prompt, completion), example) in enumerate(zip(texts, examples)):
         before = encode_prompt(policy.tokenizer, prompt + "\n")
         learnt = [example.ids[i + 1] for i in example.positions]
@@ -94,7 +96,7 @@ def test_the_loss_falls_and_the_folder_is_a_plain_model(
     one = collate([encode(*row, policy) for row in ROWS])
     policy.model = model
     with torch.no_grad():
-        after = -NextTokens(policy)(one.input_ids, one.rows, one.positions).mean().item()
+        after = SolutionStudent(policy).losses(one).mean().item()
     assert after == pytest.approx(found[-1], abs=0.3)
 
 
@@ -103,16 +105,16 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_losses(
     more: tuple[Any, ...], base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(words(base, data, tmp_path / "whole", "--save_steps", 5, *more)) == 0
-    step = SolutionTrainer.training_step
+    real, count = fit.update, itertools.count(1)
 
-    def until_the_eighth(self: SolutionTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if self.state.global_step == 8:
+    def until_the_eighth(*args: Any, **kwargs: Any) -> dict[str, float]:
+        if next(count) == 8:
             raise KeyboardInterrupt
-        return step(self, *args, **kwargs)
+        return real(*args, **kwargs)
 
     stopped = words(base, data, tmp_path / "stopped", "--save_steps", 5, *more)
     with monkeypatch.context() as patch:
-        patch.setattr(SolutionTrainer, "training_step", until_the_eighth)
+        patch.setattr(fit, "update", until_the_eighth)
         assert main(stopped) == 130
     assert main([*stopped, "--resume"]) == 0
     assert losses(tmp_path / "stopped") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)

@@ -13,11 +13,11 @@ from reason.inference.base import ModelError, Sampling
 from reason.inference.ledger import Ledger
 from reason.inference.oracle import OracleRM
 from tests.train.mat.toys import rollout
+from train.core import logprobs
+from train.core.logprobs import chosen_logprobs
 from train.mat.buffers.batches import collate
 from train.mat.buffers.steps import Step
-from train.mat.models import logprobs
 from train.mat.models.critic import Critic
-from train.mat.models.logprobs import chosen_logprobs
 from train.mat.models.reward import RewardOptions, reward, score
 
 SAMPLING = [Sampling(), Sampling(temperature=0.7), Sampling(temperature=1.3, top_k=4), Sampling(top_p=0.6, top_k=8)]

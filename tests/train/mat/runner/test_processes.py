@@ -13,7 +13,7 @@ import torch
 
 from tests.fakes import ROOT
 from tests.train.mat.runner.test_run import arguments, rows, run_folder
-from train.mat.processes import Processes
+from train.core.processes import Processes
 from train.mat.runner.checkpoint import load_state
 from train.mat.train_llm import main
 
@@ -74,7 +74,7 @@ import asyncio, sys
 from reason.inference.base import ModelError
 from train.mat import train_llm
 from train.mat.models import reward
-from train.mat.processes import started
+from train.core.processes import started
 from train.mat.runner import collect
 
 async def gone(rollouts, rm):

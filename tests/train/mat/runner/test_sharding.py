@@ -17,8 +17,8 @@ from tests.train.mat.runner.test_processes import two
 from tests.train.mat.runner.test_run import arguments, rows, run_folder
 from tests.train.mat.toys import TablePolicy, trainer
 from tests.train.mat.trainers.test_trainer import mixed
+from train.core.processes import ALONE, Processes
 from train.mat.agents.policy import LoraOptions, load
-from train.mat.processes import ALONE, Processes
 from train.mat.runner.checkpoint import load_state
 from train.mat.train_llm import main
 
@@ -29,7 +29,7 @@ import asyncio, sys
 from pathlib import Path
 from safetensors.torch import save_file
 from train.mat import train_llm
-from train.mat.processes import started
+from train.core.processes import started
 
 def models(*given):
     global policy

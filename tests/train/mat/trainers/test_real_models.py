@@ -9,7 +9,7 @@ import torch
 
 from reason.inference.base import Sampling
 from tests.train.mat.families import save_family
-from tests.train.mat.toys import rollout
+from tests.train.mat.toys import learners, rollout
 from train.mat.agents.policy import LoraOptions, load
 from train.mat.buffers.rollout import Rollout
 from train.mat.models.critic import Critic
@@ -52,9 +52,8 @@ def test_a_step_of_four_layers_is_the_same_in_one_pass_and_in_many(
         usual = ALGORITHMS[algorithm]
         options = Options(ratio=usual.ratio, aggregation=usual.aggregation, kl_coef=0.1, entropy_coef=0.01)
         critic = Critic(policy.causal.base_model, 32, "shared" if lora else "own") if usual.needs_critic else None
-        optimizer = torch.optim.SGD(policy.trainable(), lr=0.1)
-        of_critic = torch.optim.SGD(critic.trainable(), lr=0.1) if critic else None
-        metrics = Trainer(policy, critic, algorithm, options, optimizer, of_critic, budget).learn(solutions(), 1)
+        descent = learners(policy, critic, 0.1, 0.1)
+        metrics = Trainer(policy, critic, algorithm, options, descent, budget).learn(solutions(), 1)
         assert metrics["grad_norm"] > 0
         weights = [*policy.weights().values(), *(p.detach() for p in (critic.trainable() if critic else []))]
         found.append((weights, metrics))

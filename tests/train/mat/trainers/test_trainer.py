@@ -9,7 +9,7 @@ import torch
 
 from reason.common.errors import RunError
 from tests.train.mat.toys import QUESTION, RIGHT, WRONG, TableCritic, TablePolicy, rollout, trainer
-from train.mat.buffers.batches import Pass
+from train.mat.buffers.batches import RolloutPass
 from train.mat.buffers.rollout import Rollout
 from train.mat.trainers import ALGORITHMS
 from train.mat.trainers.options import Options
@@ -93,7 +93,7 @@ class CountingPolicy(TablePolicy):
 
     rows = 0
 
-    def logprobs(self, one: Pass) -> tuple[torch.Tensor, torch.Tensor]:
+    def logprobs(self, one: RolloutPass) -> tuple[torch.Tensor, torch.Tensor]:
         self.rows += len(one.rollouts)
         return super().logprobs(one)
 

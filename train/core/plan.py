@@ -2,7 +2,7 @@
 
 An update is a fixed number of examples, drawn without replacement epoch by epoch. They go through the model in passes
 of like length and of at most a number of padded tokens, dealt out to the processes so that each has equally many. The
-loss of the update is one mean over all its labelled steps, so the passes change its speed and memory and nothing else.
+loss of the update is one mean over all its labelled places, so the passes change its speed and memory and nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from prm.training.examples import Example
 from reason.engine.plan import batches
 
 # Lengths are rounded up to multiples of this: a CPU's matrix library prepares itself anew for each shape, and a GPU's
@@ -24,29 +23,51 @@ from reason.engine.plan import batches
 MULTIPLE = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One input of the model; the last three have one element for each place that is learnt: a step's score, or a
+    token's successor."""
+
+    ids: array[int]  # tokens, up to the last score
+    positions: tuple[int, ...]
+    targets: tuple[float, ...]  # in [0, 1]
+    weights: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass: padded inputs, and for each learnt step where it stands. Empty where a process has no share."""
+    """What a model reads in one forward pass, and the places whose output counts."""
 
     input_ids: Tensor  # [rows, length], padded on the right, where no causal model's real token can see it
-    rows: Tensor  # [steps]
-    positions: Tensor  # [steps]
-    targets: Tensor  # [steps], fp32
-    weights: Tensor  # [steps], fp32
-    tokens: int  # without padding
+    rows: Tensor  # [places]
+    positions: Tensor  # [places]
 
-    def to(self, device: torch.device) -> Pass:
-        """The same on another device."""
-        tensors = (self.input_ids, self.rows, self.positions, self.targets, self.weights)
-        return Pass(*(tensor.to(device, non_blocking=True) for tensor in tensors), self.tokens)
+    @property
+    def next_tokens(self) -> Tensor:
+        """[places], the token behind each place."""
+        return self.input_ids[self.rows, self.positions + 1]
 
 
 @dataclass(frozen=True)
-class Update:
+class LabelledPass(Pass):
+    """A pass of examples. It has no place where a process has no share."""
+
+    targets: Tensor  # [places], fp32
+    weights: Tensor  # [places], fp32
+    tokens: int  # without padding
+
+    def to(self, device: torch.device) -> LabelledPass:
+        """The same on another device."""
+        tensors = (self.input_ids, self.rows, self.positions, self.targets, self.weights)
+        return LabelledPass(*(tensor.to(device, non_blocking=True) for tensor in tensors), self.tokens)
+
+
+@dataclass(frozen=True)
+class UpdateShare:
     """One process's share of an update."""
 
-    passes: list[Pass]
-    weight: float  # of the labelled steps of all processes together
+    passes: list[LabelledPass]
+    weight: float  # of the places of all processes together
 
 
 @dataclass
@@ -65,12 +86,19 @@ class Plan:
         """Updates an epoch; the last one may have fewer examples."""
         return -(-len(self.examples) // self.update_size)
 
-    def update(self, number: int, rank: int = 0) -> Update:
+    def summary(self, what: str) -> str:
+        """How much is learnt, in a line."""
+        tokens, learnt = (sum(len(part) for part in parts) for parts in
+                          ([e.ids for e in self.examples], [e.targets for e in self.examples]))  # fmt: skip
+        return (f"{len(self.examples):,} {what} of {tokens:,} tokens, of which {learnt:,} are learnt; "
+                f"{self.per_epoch} updates an epoch")  # fmt: skip
+
+    def update(self, number: int, rank: int = 0) -> UpdateShare:
         """The share of process `rank` in update `number`, from 0 through all epochs."""
         chosen = self.chosen(number)
         weight = sum(sum(self.examples[i].weights) for i in chosen)
         own = self.passes(chosen)[rank :: self.world]
-        return Update([collate([self.examples[i] for i in one]) for one in own], weight)
+        return UpdateShare([collate([self.examples[i] for i in one]) for one in own], weight)
 
     def chosen(self, number: int) -> list[int]:
         """The examples of an update, by index."""
@@ -109,14 +137,14 @@ def padded(length: int) -> int:
     return -(-length // MULTIPLE) * MULTIPLE
 
 
-def collate(examples: Sequence[Example]) -> Pass:
+def collate(examples: Sequence[Example]) -> LabelledPass:
     """One forward pass of these examples."""
     length = padded(max((len(e.ids) for e in examples), default=1))
     ids = torch.zeros(max(len(examples), 1), length, dtype=torch.long)
     for row, example in enumerate(examples):
         ids[row, : len(example.ids)] = torch.tensor(example.ids, dtype=torch.long)
     counts = torch.tensor([len(e.positions) for e in examples], dtype=torch.long)
-    return Pass(
+    return LabelledPass(
         ids,
         torch.arange(len(examples)).repeat_interleave(counts),
         torch.tensor([p for e in examples for p in e.positions], dtype=torch.long),

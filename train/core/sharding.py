@@ -35,7 +35,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from train.mat.processes import Processes, gpu_of_process
+from train.core.processes import Processes, gpu_of_process
 
 T = TypeVar("T")
 
@@ -85,6 +85,12 @@ class Shards(Processes):
         until the backward pass, which begins with it."""
         self._shard(module, dtype, False)
         module.register_forward_hook(_put_away)
+
+    def layers(self, model: nn.Module, dtype: torch.dtype | None) -> None:
+        """Shard what a model's class names as not to be split, each by itself."""
+        names = set(getattr(model, "_no_split_modules", None) or ())
+        for module in [module for module in model.modules() if type(module).__name__ in names]:
+            self.layer(module, dtype)
 
     def _shard(self, module: nn.Module, dtype: torch.dtype | None, forget: bool) -> None:
         precision = MixedPrecisionPolicy(dtype, torch.float32, cast_forward_inputs=False)

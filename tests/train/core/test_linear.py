@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from prm.training.linear import ConvolvedLinear, convolve_linears
+from train.core.linear import ConvolvedLinear, convolve_linears
 
 
 @pytest.mark.parametrize("shape", [(7,), (1, 13), (3, 17), (2, 3, 4)])

@@ -1,29 +1,26 @@
-"""Next tokens of solutions, learnt by the trainer of prm/training: -log pi(token | question, tokens before)."""
+"""Solutions as examples of next tokens, and the policy that learns them by train/core/fit.py."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from transformers import TrainingArguments
+from torch import Tensor
 
 from prm.benchmarks.cases import Skips
 from prm.generative.verdicts import VerdictRow
-from prm.training import plan as plans
-from prm.training.examples import Example
-from prm.training.plan import Plan
-from prm.training.trainer import PrmTrainer, Task
 from reason.common.errors import UserError
 from reason.engine.loading import context_length
 from reason.engine.request import encode_prompt
 from reason.inference.prompting import render
+from train.core.next_tokens import NextTokens
+from train.core.plan import Example, LabelledPass
+from train.core.processes import Processes
+from train.core.sharding import Shards
 from train.mat.agents.policy import Policy
-from train.mat.buffers.batches import Pass
 
 WEIGHTS = "trained.safetensors"  # of a checkpoint: what is trained, in fp32
 
@@ -64,45 +61,39 @@ def encode(prompt: str, completion: str, policy: Policy) -> Example:
     return Example(array("i", ids), tuple(learnt), (1.0,) * len(learnt), (1.0,) * len(learnt))
 
 
-class NextTokens(nn.Module):
-    """Log-probabilities of the tokens that follow the positions, as one module for several processes."""
-
-    def __init__(self, policy: Policy) -> None:
-        super().__init__()
-        self.model, self.config, self._logprobs = policy.model, policy.causal.config, policy.logprobs
-
-    def forward(self, input_ids: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
-        """fp32 [tokens]; `input_ids` is [rows, length]."""
-        targets = input_ids[rows, positions + 1]
-        return self._logprobs(Pass([], input_ids, rows, positions, targets, positions))[0]
-
-
 @dataclass
-class Student:
-    """What the trainer knows of its model."""
+class SolutionStudent:
+    """A policy in fine-tuning, see `train.core.fit.Student`; its finished folder is a plain Hugging Face model with the
+    policy's card."""
 
-    margins: NextTokens
+    policy: Policy
+    module: NextTokens = field(init=False)
 
+    def __post_init__(self) -> None:
+        self.module = NextTokens(self.policy.model)
 
-class SolutionTrainer(PrmTrainer):
-    """Trains a policy; its finished folder is a plain Hugging Face model with the policy's card."""
+    def losses(self, part: LabelledPass) -> Tensor:
+        """See `Student`."""
+        with self.policy.arithmetic():
+            return -self.module(part)
 
-    def __init__(self, policy: Policy, plan: Plan, args: TrainingArguments, **options: Any) -> None:
-        self.policy = policy
-        super().__init__(Student(NextTokens(policy)), Task(plan, "next tokens"), args, **options)
+    def shard(self, shards: Shards) -> None:
+        """See `Student`. The command has no option for it."""
+        raise NotImplementedError
 
-    def losses(self, margins: Tensor, one: plans.Pass) -> Tensor:
-        """[tokens]; the margins are log-probabilities here."""
-        return -margins
+    def test(self, processes: Processes) -> dict[str, float]:
+        """See `Student`. There is no test data."""
+        return {}
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: weight.contiguous() for name, weight in self.policy.weights().items()}, folder / WEIGHTS)
+    def save(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
+        """See `Student`: what is trained, in fp32."""
+        trained = {name: weight.contiguous() for name, weight in self.policy.weights().items()}
+        save_file(trained, folder / WEIGHTS)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        self.policy.restore(load_file(Path(resume_from_checkpoint) / WEIGHTS))
+    def restore(self, folder: Path) -> None:
+        """See `Student`."""
+        self.policy.restore(load_file(folder / WEIGHTS))
 
-    def finish(self, folder: Path, merge: bool, dtype: str | None = None) -> None:
-        """Save the policy, an adapter merged, in the dtype that it had on disk."""
+    def finish(self, folder: Path) -> None:
+        """See `Student`. An adapter is merged; the dtype is the one that the policy had on disk."""
         self.policy.save(folder)

@@ -4,8 +4,7 @@ from array import array
 
 import pytest
 
-from prm.training.examples import Example
-from prm.training.plan import MULTIPLE, Plan, padded
+from train.core.plan import MULTIPLE, Example, Plan, padded
 
 
 def examples(count=37):
