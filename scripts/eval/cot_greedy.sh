@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 LM=${LM:-openr-tiny-policy}
 TASK_NAME=${TASK_NAME:-arithmetic}
-CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:28777}
+CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:${CONTROLLER_PORT:-28777}}
 NUM_WORKER=${NUM_WORKER:-32}
 SEED=${SEED:-0}
 SAVE_DIR=${SAVE_DIR:-results}

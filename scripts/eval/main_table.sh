@@ -18,39 +18,21 @@ BUDGET=${BUDGET:-16}               # solutions' worth of sampled steps
 MCTS_BUDGET=${MCTS_BUDGET:-21}
 WIDTH=${WIDTH:-4}                  # of an expansion
 NUM_WORKER=${NUM_WORKER:-256}
-CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:28777}
+CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:${CONTROLLER_PORT:-28777}}
 SAVE_DIR=${SAVE_DIR:-results/main_table}
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 
-# evaluate METHOD SCORER SEED ARGUMENTS...: one run, in a folder of its own; finished ones are not run again
-evaluate() {
-    method=$1 scorer=$2 seed=$3
-    shift 3
-    dir=$SAVE_DIR/$scorer/seed$seed
-    run=$(ls -d "$dir/$TASK/$method"/*/ 2>/dev/null | head -n 1 || true)
-    if [ -n "$run" ] && [ -f "$run/avg_result.json" ]; then return 0; fi
-    echo "$method, $scorer, seed $seed"
-    if [ -n "$run" ]; then set -- "$@" --resume_dir "$run"; fi
-    "$PYTHON" reason/evaluation/evaluate.py --LM "$LM" --task_name "$TASK" --method "$method" --seed "$seed" \
-        --limit "$LIMIT" --num_worker "$NUM_WORKER" --controller_addr "$CONTROLLER_ADDR" --save_dir "$dir" "$@"
-}
-
-evaluate cot none 0
-for seed in $SEEDS; do
-    for scorer in $SCORERS; do
-        first=${SCORERS%% *}
-        if [ "$scorer" = "$first" ]; then
-            evaluate best_of_n "$scorer" "$seed" --RM "$scorer" --budget "$BUDGET"
-        elif [ ! -d "$SAVE_DIR/$scorer/seed$seed/$TASK/best_of_n" ]; then   # the same samples, scored again
-            "$PYTHON" reason/evaluation/rescore.py "$SAVE_DIR/$first/seed$seed/$TASK/best_of_n"/*/ \
-                --RM "$scorer" --save_dir "$SAVE_DIR/$scorer/seed$seed" --controller_addr "$CONTROLLER_ADDR"
-        fi
-        evaluate beam_search "$scorer" "$seed" --RM "$scorer" --budget "$BUDGET" --tree_max_width "$WIDTH"
-        evaluate vanila_mcts "$scorer" "$seed" --RM "$scorer" --budget "$MCTS_BUDGET" --tree_max_width "$WIDTH"
-    done
-done
-first=${SCORERS%% *} seed=${SEEDS%% *}
-"$PYTHON" reason/evaluation/compare.py "$SAVE_DIR"/*/seed*/"$TASK"/*/*/ --pool_seeds --markdown \
-    --json "$SAVE_DIR/table.json" \
-    --against "$(ls -d "$SAVE_DIR/none/seed0/$TASK/cot"/*/ | head -n 1):headline" \
-    --against "$(ls -d "$SAVE_DIR/$first/seed$seed/$TASK/best_of_n"/*/ | head -n 1):majority_vote"
+# lists of words, unquoted on purpose
+exec "$PYTHON" -m reason.evaluation.sweep main_table \
+    --seeds $SEEDS \
+    --scorers $SCORERS \
+    --LM "$LM" \
+    --task_name "$TASK" \
+    --limit "$LIMIT" \
+    --budget "$BUDGET" \
+    --mcts_budget "$MCTS_BUDGET" \
+    --tree_max_width "$WIDTH" \
+    --num_worker "$NUM_WORKER" \
+    --controller_addr "$CONTROLLER_ADDR" \
+    --save_dir "$SAVE_DIR" \
+    -- "$@" # further flags of all runs

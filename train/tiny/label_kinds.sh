@@ -20,7 +20,7 @@ K=${K:-16}                          # rollouts a point
 ALL_STEPS_LIMIT=${ALL_STEPS_LIMIT:-1000} # questions of all_steps, whatever that costs
 SOLUTIONS=${SOLUTIONS:-8}           # of each of them
 EPOCHS=${EPOCHS:-4}
-CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:28777}
+CONTROLLER_ADDR=${CONTROLLER_ADDR:-http://127.0.0.1:${CONTROLLER_PORT:-28777}}
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 
 # label KIND ARGUMENTS...: rows of the common format in OUT/KIND.jsonl; a killed run goes on
