@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import re
 import sys
 from collections import Counter, deque
@@ -196,18 +197,17 @@ def _lines(source: Path) -> Iterator[LabelRecord]:
 
 async def run(args: argparse.Namespace) -> int:
     """The command behind its arguments: 1 where a question failed. Raises UserError."""
-    from reason.inference.fastchat import Services
-    from reason.inference.oracle import OracleRM
+    from reason.inference import open_lm, open_rm
 
     if (args.RM is None) == (args.LM is None):
         raise UserError("give one judge: --RM NAME or --LM NAME")
-    async with Services(args.controller_addr) as services:
+    async with contextlib.AsyncExitStack() as stack:
         if args.LM is not None:
-            judge: Judge = LMJudge(await services.language_model(args.LM), args.max_new_tokens)
-        elif args.RM.partition(":")[0] == "oracle":
-            judge = PRMJudge(OracleRM(load_task(args.task_name), args.RM), args.threshold)
+            lm = await stack.enter_async_context(open_lm(args.LM, controller_addr=args.controller_addr))
+            judge: Judge = LMJudge(lm, args.max_new_tokens)
         else:
-            judge = PRMJudge(await services.reward_model(args.RM), args.threshold)
+            opening = open_rm(args.RM, task=load_task(args.task_name), controller_addr=args.controller_addr)
+            judge = PRMJudge(await stack.enter_async_context(opening), args.threshold)
         totals = await filter_file(args.file, args.output, judge, args.num_worker)
     print(
         f"{args.output}: {totals['questions']} questions, {totals['failed']} failed; solutions: {totals['kept']} kept, "

@@ -26,12 +26,12 @@ class PatientLM:
     """`lm`, each request of which is tried again, later and later, until `patience` seconds brought no answer to any.
 
     Whether the services are away or one request is to blame is told by a probe, the shortest request there is.
-    `look_up` learns the workers' addresses anew, so that services may come back at other ports.
+    `look_up`, where there is one, learns the workers' addresses anew, so that services may come back at other ports.
     """
 
     lm: LanguageModel
     patience: float
-    look_up: Callable[[], Awaitable[None]]
+    look_up: Callable[[], Awaitable[None]] | None
     first_delay: float = 1.0
     longest_delay: float = 30.0
     samples: int = 0  # drawn so far, for the progress bar
@@ -69,7 +69,8 @@ class PatientLM:
             if self._answered < now and self._probed < now:
                 self._probed = time.monotonic()
                 try:
-                    await self.look_up()
+                    if self.look_up is not None:
+                        await self.look_up()
                     await self.lm.generate("1", PROBE, [0], Ledger())
                 except (Unavailable, ServiceError):
                     pass

@@ -42,20 +42,22 @@ async def run(args: argparse.Namespace) -> int:
     from envs.base_env import load_task
     from reason.common.files import write_json
     from reason.evaluation.manifest import commit, dataset_hash, versions
+    from reason.inference import open_lm
     from reason.inference.askable import askable
-    from reason.inference.fastchat import Services
+    from reason.inference.base import Stats
+    from reason.inference.fastchat import FastChatLM
     from reason.inference.prompting import render
     from reason.model_cards.card import to_dict
 
     check(args)
     task = load_task(args.task_name)
     problems = questions(args, task)
-    async with Services(args.controller_addr, args.request_timeout) as services:
-        lm = await services.language_model(args.LM)
+    stats, address = Stats(), args.controller_addr
+    async with open_lm(args.LM, controller_addr=address, request_timeout=args.request_timeout, stats=stats) as lm:
         chosen = options(args, lm.card.sampling, task.max_new_tokens)
         problems = await askable(problems, lambda problem: render(lm.card, task.prompt(problem)), lm)
         number, shards = args.shard
-        patient = PatientLM(lm, args.patience, lm.pool.look_up)
+        patient = PatientLM(lm, args.patience, lm.pool.look_up if isinstance(lm, FastChatLM) else None)
         config = {
             "options": asdict(chosen) | {"keep_right_rollouts": args.keep_right_rollouts},
             "dataset": {"task": task.name, "questions": len(problems), "sha256": dataset_hash(problems)},
@@ -69,7 +71,7 @@ async def run(args: argparse.Namespace) -> int:
         try:
             ours = list(enumerate(problems))[number - 1 :: shards]
             waiting = [(index, problem) for index, problem in ours if problem.id not in journal.statuses]
-            bar = LabelProgress(len(ours), journal.statuses.values(), services.stats, lambda: patient.samples)
+            bar = LabelProgress(len(ours), journal.statuses.values(), stats, lambda: patient.samples)
             async with bar:
 
                 def done(record: LabelRecord) -> None:

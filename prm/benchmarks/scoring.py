@@ -15,11 +15,10 @@ from envs.base_env import Problem, Task
 from prm.benchmarks.cases import Case, ScoredCases, Skips
 from reason.common.concurrency import together
 from reason.common.errors import UserError
+from reason.inference import LocalOptions, open_rm
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
-from reason.inference.fastchat import Services, check_scores
+from reason.inference.fastchat import check_scores
 from reason.inference.ledger import Ledger
-from reason.inference.oracle import OracleRM
-from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard
 
 
@@ -41,23 +40,17 @@ async def opened(args: argparse.Namespace, task: Task | None = None) -> AsyncIte
 
     Raises UserError. Only a model in this process imports torch.
     """
+    name, shown = args.RM, args.RM
     if args.model_path is not None:
-        card = cards.find(args.model_path, "prm", args.card)
-        assert isinstance(card, PRMCard)
-        from prm.benchmarks.in_process import InProcess
-
-        model = InProcess.load(args.model_path, card, args.device, args.base_model, args.trust_remote_code)
-        try:
-            yield Prm(Path(args.model_path).name, model)
-        finally:
-            model.close()
-    elif args.RM.partition(":")[0] == "oracle":
-        if task is None:
-            raise UserError("this benchmark has no oracle: give the name of a served reward model, or --model_path")
-        yield Prm(args.RM, OracleRM(task, args.RM))
-    else:
-        async with Services(args.controller_addr) as services:
-            yield Prm(args.RM, await services.reward_model(args.RM))
+        name, shown = f"local:{args.model_path}", Path(args.model_path).name
+    elif name.partition(":")[0] == "oracle" and task is None:
+        raise UserError("this benchmark has no oracle: give the name of a served reward model, or --model_path")
+    # no cache: solutions of a benchmark have little in common
+    local = LocalOptions(
+        device=args.device, base_model=args.base_model, trust_remote_code=args.trust_remote_code, cache_mb=0
+    )
+    async with open_rm(name, task=task, controller_addr=args.controller_addr, card=args.card, local=local) as rm:
+        yield Prm(shown, rm)
 
 
 async def score(prm: Prm, cases: Sequence[Case], num_worker: int, skips: Skips, name: str | None = None) -> ScoredCases:

@@ -32,8 +32,8 @@ from prm.training.rows import read_files
 from reason.common.command import Parser, positive, run_command
 from reason.common.errors import UserError
 from reason.common.files import json_line, whole_file
+from reason.inference import open_lm, open_rm
 from reason.inference.base import ModelError
-from reason.inference.fastchat import Services
 from reason.inference.judge import JudgeRM
 from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard
@@ -143,11 +143,10 @@ async def write_rows(args: argparse.Namespace) -> Counter[str]:
         print(f"{PROG}: {message}; skipped", file=sys.stderr)
     if card.rationale is None:
         return await make(args, cases, card, None)
-    async with Services(args.controller_addr) as services:
-        if args.LM is not None:
-            policy = await services.language_model(args.LM)
+    if args.LM is not None:
+        async with open_lm(args.LM, controller_addr=args.controller_addr) as policy:
             return await make(args, cases, card, PolicyWriter(card, policy, load_task(args.task_name)))
-        judge = await services.reward_model(args.RM)
+    async with open_rm(args.RM, controller_addr=args.controller_addr) as judge:
         if not isinstance(judge, JudgeRM):
             raise UserError(f"{args.RM!r} is no generative judge: start an LM worker with --card {args.card}")
         return await make(args, cases, card, JudgeWriter(with_template(card, judge.lm), judge.lm))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
 import time
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from envs.base_env import Problem, Task
     from reason.guided_search.method import Method
     from reason.guided_search.options import SearchOptions
-    from reason.inference.base import LanguageModel, RewardModel
-    from reason.inference.fastchat import Services
+    from reason.inference.base import LanguageModel, RewardModel, Stats
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -38,7 +38,7 @@ async def run(args: argparse.Namespace) -> int:
     from reason.evaluation.manifest import manifest
     from reason.evaluation.progress import Progress
     from reason.evaluation.shards import part
-    from reason.inference.fastchat import Services
+    from reason.inference.base import Stats
 
     this = asyncio.current_task()
     assert this is not None
@@ -49,8 +49,9 @@ async def run(args: argparse.Namespace) -> int:
         raise UserError(f"task {task.name!r} has no worked examples: leave out --is_few_shot")
     selected = task.problems(DataOptions(args.split, args.data_path, args.limit, args.shuffle_seed, args.level))
     problems = part(selected, args.num_shards, args.shard)
-    async with Services(args.controller_addr, args.request_timeout) as services:
-        lm, rm = await models(args, services, task)
+    stats = Stats()
+    async with contextlib.AsyncExitStack() as stack:
+        lm, rm = await models(args, stack, task, stats)
         method, options = searching(args, task, lm)
         check_prompt(lm, task, problems[0], options)
         config = manifest(args, selected, lm, rm, options)
@@ -63,7 +64,7 @@ async def run(args: argparse.Namespace) -> int:
         before = max((finished.elapsed for finished in folder.finished), default=0.0)
         grader, started = task.grader(), time.monotonic()
         try:
-            async with Progress(len(waiting), services.stats) as progress:
+            async with Progress(len(waiting), stats) as progress:
 
                 def done(record: records.Record) -> None:
                     folder.append(record | {"elapsed": round(before + time.monotonic() - started, 3)})
@@ -83,37 +84,18 @@ async def run(args: argparse.Namespace) -> int:
     return int(failed > args.allow_errors * len(folder.finished))
 
 
-async def models(args: argparse.Namespace, services: Services, task: Task) -> tuple[LanguageModel, RewardModel | None]:
-    """The served LM and reward model (None without --RM); refuses one that is served with another card."""
+async def models(
+    args: argparse.Namespace, stack: contextlib.AsyncExitStack, task: Task, stats: Stats
+) -> tuple[LanguageModel, RewardModel | None]:
+    """The LM and the reward model (None without --RM), which `stack` closes. Raises UserError."""
     from reason.guided_search import METHODS
-    from reason.inference.oracle import OracleRM
+    from reason.inference import open_lm, open_rm
 
-    lm, rm = await services.language_model(args.LM), None
-    check_card(lm, args.LM, "lm", args.lm_card)
-    if args.RM is not None and not METHODS[args.method].greedy:
-        if args.RM.partition(":")[0] == "oracle":
-            rm = OracleRM(task, args.RM)
-        else:
-            rm = await services.reward_model(args.RM, args.seed)
-            check_card(rm, args.RM, "prm", args.rm_card)
-    return lm, rm
-
-
-def check_card(model: LanguageModel | RewardModel, name: str, kind: str, wanted: str | None) -> None:
-    """Refuse a model whose served card is not the card `wanted` (a name or a path), field by field."""
-    from reason.model_cards import card
-
-    if wanted is None:
-        return
-    here, served = card.to_dict(card.find("", kind, wanted)), card.to_dict(model.card)
-    if not here["chat_template"]:  # the worker fills in the tokenizer's
-        here["chat_template"] = served["chat_template"]
-    for field in here:
-        if here[field] != served[field]:
-            raise UserError(
-                f"{name!r} is served with card {served['name']!r}, which differs from {wanted!r} in field {field!r}: "
-                f"serve it with --card {wanted}, or ask for its own card"
-            )
+    at = {"controller_addr": args.controller_addr, "request_timeout": args.request_timeout, "stats": stats}
+    lm = await stack.enter_async_context(open_lm(args.LM, card=args.lm_card, **at))
+    if args.RM is None or METHODS[args.method].greedy:
+        return lm, None
+    return lm, await stack.enter_async_context(open_rm(args.RM, task=task, seed=args.seed, card=args.rm_card, **at))
 
 
 def searching(args: argparse.Namespace, task: Task, lm: LanguageModel) -> tuple[Method, SearchOptions]:

@@ -23,9 +23,9 @@ from reason.evaluation.closing import averages, closing_lines
 from reason.evaluation.evaluator import error_of, judge_solutions
 from reason.evaluation.runs import gaps
 from reason.guided_search.solution import Solution
+from reason.inference import open_rm
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
 from reason.inference.ledger import Ledger
-from reason.inference.oracle import OracleRM
 from reason.model_cards.card import to_dict
 
 
@@ -115,13 +115,8 @@ async def rescore(
 
 async def run(args: argparse.Namespace) -> Path:
     """The command: rescore with the oracle or with a served reward model. Raises as `rescore` does."""
-    if args.RM.partition(":")[0] == "oracle":
-        task = load_task(records.read_config(args.run)["dataset"]["task"])
-        return await rescore(args.run, args.RM, OracleRM(task, args.RM), args.save_dir, skip=args.skip_bad_rows)
-    from reason.inference.fastchat import Services
-
-    async with Services(args.controller_addr) as services:
-        rm = await services.reward_model(args.RM)
+    task = load_task(records.read_config(args.run)["dataset"]["task"])
+    async with open_rm(args.RM, task=task, controller_addr=args.controller_addr) as rm:
         return await rescore(args.run, args.RM, rm, args.save_dir, skip=args.skip_bad_rows)
 
 

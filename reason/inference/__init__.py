@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reason.common.errors import UserError, unknown
 from reason.inference.base import LanguageModel, RewardModel, Stats
+from reason.model_cards import card as cards
 
 if TYPE_CHECKING:
     from envs.base_env import Task
@@ -46,6 +47,7 @@ class LocalOptions:
     reference_model: str | None = None  # of an implicit PRM, where the card names no other
     batch_tokens: int | None = None  # of a PRM's pass, with padding
     batch_wait: float | None = None  # seconds that a busy PRM lets a batch fill
+    card_flag: str = "--card"  # what a user names a card with, for messages
     trust_remote_code: bool = False  # run code that the model's folder brings
 
 
@@ -77,7 +79,8 @@ def open_lm(
 ) -> Opening[LanguageModel]:
     """The policy LM of that name. Opening it raises UserError, ServiceError among them, in one line.
 
-    `card`: of a local model that has none of its own. `stats`: where it counts what it does.
+    `card`, a name or a path: a local model's, in place of its own; a served one is refused where it has another.
+    `stats`: where it counts what it does.
     """
 
     async def opened() -> LanguageModel:
@@ -88,8 +91,8 @@ def open_lm(
             return await LocalLM.load(folder_of(rest), card, local, stats)
         from reason.inference.fastchat import FastChatLM
 
-        _no_card(name, card)
-        return await FastChatLM.open(name, controller_addr, request_timeout, stats)
+        lm = await FastChatLM.open(name, controller_addr, request_timeout, stats)
+        return await _with_card(lm, name, "lm", card)
 
     return Opening(opened)
 
@@ -124,8 +127,8 @@ def open_rm(
             return await load_rm(folder_of(rest), card, local, seed, stats)
         from reason.inference.fastchat import open_fastchat_rm
 
-        _no_card(name, card)
-        return await open_fastchat_rm(name, controller_addr, request_timeout, seed, stats)
+        rm = await open_fastchat_rm(name, controller_addr, request_timeout, seed, stats)
+        return await _with_card(rm, name, "prm", card)
 
     return Opening(opened)
 
@@ -139,8 +142,10 @@ def folder_of(model: str) -> str:
         return str(path)
     if (EMBEDDED / model).is_dir():
         return str(EMBEDDED / model)
-    if model.count("/") == 1 and not model.startswith((".", "/", "~")):
-        return model
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise UserError(f"there is no folder {model}")
+    if "/" in model:
+        return model  # of a hub
     embedded = sorted(file.parent.name for file in EMBEDDED.glob("*/config.json"))
     raise UserError(unknown("folder or embedded model", model, embedded))
 
@@ -161,6 +166,21 @@ def _kind(name: str, kinds: tuple[str, ...]) -> tuple[str, str]:
     return "", name
 
 
-def _no_card(name: str, card: str | None) -> None:
-    if card is not None:
-        raise UserError(f"the worker of {name!r} tells its card: start the worker with --card {card}")
+async def _with_card(model: M, name: str, kind: str, wanted: str | None) -> M:
+    """The served model, unless its card is not the one wanted, field by field. Raises UserError."""
+    if wanted is None:
+        return model
+    try:
+        here, served = cards.to_dict(cards.find("", kind, wanted)), cards.to_dict(model.card)
+        if not here["chat_template"]:  # the worker fills in the tokenizer's
+            here["chat_template"] = served["chat_template"]
+        for field in here:
+            if here[field] != served[field]:
+                raise UserError(
+                    f"{name!r} is served with card {served['name']!r}, which differs from {wanted!r} in field "
+                    f"{field!r}: serve it with --card {wanted}, or ask for its own card"
+                )
+    except UserError:
+        await model.close()
+        raise
+    return model

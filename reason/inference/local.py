@@ -111,16 +111,16 @@ class LocalLM:
         return samples
 
 
-def lm_card_of(folder: str, card: str | None, tokenizer: Any) -> Card:
+def lm_card_of(folder: str, card: str | None, tokenizer: Any, flag: str = "--card") -> Card:
     """The card of an LM, or of a generative judge. Raises UserError.
 
     A language model without a card gets one from its tokenizer, which is said in one line on stderr.
     """
     if cards.is_known(folder, card):
-        return with_template(cards.find(folder, "lm", card), tokenizer)
+        return with_template(cards.find(folder, "lm", card, flag), tokenizer)
     default = cards.default_lm_card(Path(folder).name, tokenizer)
     layout = "the tokenizer's chat template" if default.chat_template else "the question as it is"
-    print(f"{folder} has no model card: its prompt is {layout}, its steps end at a blank line; --card names another",
+    print(f"{folder} has no model card: its prompt is {layout}, its steps end at a blank line; {flag} names another",
           file=sys.stderr)  # fmt: skip
     return default
 
@@ -129,7 +129,7 @@ async def load_engine(folder: str, card: str | None, options: LocalOptions) -> t
     """The engine of an LM's, or generative judge's, folder, and its card. Raises UserError."""
     keep_freed_memory()
     tokenizer = await asyncio.to_thread(tokenizer_of, folder, options.trust_remote_code)
-    own = lm_card_of(folder, card, tokenizer)
+    own = lm_card_of(folder, card, tokenizer, options.card_flag)
     if options.engine == "vllm":
         engine: LMEngine = load_vllm(
             folder, tokenizer, options.dtype, options.context, options.max_samples, options.gpu_memory,
@@ -212,7 +212,7 @@ async def load_rm(
     folder: str, card: str | None, options: LocalOptions, seed: int, stats: Stats | None = None
 ) -> RewardModel:
     """The PRM, or generative judge, in a folder. Raises UserError, for a folder without a card too."""
-    own = cards.find(folder, "prm", card)
+    own = cards.find(folder, "prm", card, options.card_flag)
     assert isinstance(own, PRMCard)
     if own.head != "generative":
         return await asyncio.to_thread(LocalRM.open, folder, own, options)

@@ -38,8 +38,9 @@ from data.omegaprm.output import LabelRecord, flatten
 from envs.base_env import DataOptions, Problem, first_error, load_task, split_steps
 from reason.common.command import run_command, str2bool
 from reason.common.seeds import draw_seed
+from reason.inference import open_lm
 from reason.inference.base import LanguageModel, ModelError, Sample, Sampling
-from reason.inference.fastchat import FastChatLM, Services
+from reason.inference.fastchat import FastChatLM
 from reason.inference.ledger import Ledger
 from reason.inference.prompting import render
 from scripts.bench.frame import Row, Rows, bench_rows
@@ -101,8 +102,8 @@ def bench(args: argparse.Namespace) -> None:
 
 async def measure_all(args: argparse.Namespace, rows: Rows) -> None:
     """One row a level."""
-    async with Services(args.controller_addr) as connection:
-        lm = await connection.language_model(args.LM)
+    async with open_lm(args.LM, controller_addr=args.controller_addr) as lm:
+        assert isinstance(lm, FastChatLM)
         warm_up = TASK.problems(DataOptions(split="train", limit=4, level="3", seed=args.seed))
         await asyncio.gather(*(draw(lm, problem, (), 8, args.seed) for problem in warm_up))
         for level in args.levels:

@@ -43,8 +43,9 @@ from pathlib import Path
 from envs.base_env import Problem, load_task, split_steps
 from reason.common.command import run_command
 from reason.evaluation import records
+from reason.inference import open_lm, open_rm
 from reason.inference.base import ModelError, ServiceError
-from reason.inference.fastchat import FastChatLM, FastChatRM, Services
+from reason.inference.fastchat import FastChatLM, FastChatRM
 from reason.inference.prompting import render
 from scripts.bench.frame import Row, Rows, bench_rows
 from scripts.bench.own_process import ROOT
@@ -131,8 +132,8 @@ async def measure(args: argparse.Namespace, method: str, folder: Path, prm_rate:
     """The row of a finished run: its figures, the floors, and their ratio."""
     averages, lines = records.read_averages(folder), records.read_records(folder)
     tokens, seconds = int(averages["ledger"]["generated_tokens"]), float(averages["seconds"])
-    async with Services(args.controller_addr) as services:
-        lm = await services.language_model(args.LM)
+    async with open_lm(args.LM, controller_addr=args.controller_addr) as lm:
+        assert isinstance(lm, FastChatLM)
         if lm.details.get("share_samples"):
             raise ServiceError(f"start the worker of {args.LM} with --no-share-samples, see --help")
         lm_rate = await lm_tokens_a_second(lm, args.task_name, lines)
@@ -190,8 +191,8 @@ async def prm_tokens_a_second(args: argparse.Namespace, lines: Sequence[records.
     question with a number of its own, so that a cached prefix helps with none."""
     number = itertools.count()
     rates = []
-    async with Services(args.controller_addr) as services:
-        lm, rm = await services.language_model(args.LM), await services.reward_model(args.RM)
+    at = args.controller_addr
+    async with open_lm(args.LM, controller_addr=at) as lm, open_rm(args.RM, controller_addr=at) as rm:
         if not isinstance(rm, FastChatRM):
             raise ServiceError(f"{args.RM} is a generative judge: the floor is of PRMs that read each token once")
         for batch in PRM_BATCHES * 2:

@@ -233,31 +233,24 @@ def take_device(args: argparse.Namespace) -> str:
 
 @contextlib.asynccontextmanager
 async def reward_model(args: argparse.Namespace, task: Task) -> AsyncIterator[RewardModel | None]:
-    """The PRM that was asked for, or None. Raises UserError, UserError, ServiceError."""
-    from reason.inference.oracle import OracleRM
+    """The PRM that was asked for, or None. Raises UserError."""
+    from reason.inference import CONTROLLER, LocalOptions, open_rm
 
     name = args.prm_name_or_path
     if name is None or not args.process_weight:
         yield None
-    elif name.partition(":")[0] == "oracle":
-        yield OracleRM(task, name)
-    elif args.controller_addr:
-        from reason.inference.fastchat import Services
-
-        async with Services(args.controller_addr) as services:
-            yield _fitting(args, await services.reward_model(name, args.seed))
-    else:
-        from prm.benchmarks.in_process import InProcess
-        from reason.model_cards import card as cards
-        from reason.model_cards.card import PRMCard
-
-        card = cards.find(name, "prm", args.prm_card, "--prm_card")
-        assert isinstance(card, PRMCard)
-        rm = InProcess.load(name, card, args.device, args.prm_base_model, args.trust_remote_code)
-        try:
-            yield _fitting(args, rm)
-        finally:
-            rm.close()
+        return
+    named = name.partition(":")[0] in ("local", "oracle")
+    local = LocalOptions(
+        device=args.device, base_model=args.prm_base_model, card_flag="--prm_card",
+        trust_remote_code=args.trust_remote_code,
+    )  # fmt: skip
+    opening = open_rm(
+        name if named or args.controller_addr else f"local:{name}", task=task, seed=args.seed, card=args.prm_card,
+        controller_addr=args.controller_addr or CONTROLLER, local=local,
+    )  # fmt: skip
+    async with opening as rm:
+        yield _fitting(args, rm)
 
 
 @contextlib.asynccontextmanager
@@ -266,12 +259,12 @@ async def rollout_workers(args: argparse.Namespace) -> AsyncIterator[FastChatLM 
     if args.rollout_engine != "served":
         yield None
         return
+    from reason.inference import open_lm
     from reason.inference.base import ServiceError
-    from reason.inference.fastchat import Services
+    from reason.inference.fastchat import FastChatLM
 
-    async with Services(args.controller_addr) as services:
-        served = await services.language_model(args.rollout_model)
-        if not served.details.get("weight_updates"):
+    async with open_lm(args.rollout_model, controller_addr=args.controller_addr) as served:
+        if not isinstance(served, FastChatLM) or not served.details.get("weight_updates"):
             raise ServiceError(f"the workers of {args.rollout_model!r} keep their weights: start them with "
                                "--allow-weight-updates (LM_ARGS of the service scripts)")  # fmt: skip
         yield served

@@ -75,6 +75,6 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path, capsys):
     words = ["--model_path", tmp_path / "none", "--card", "openr-tiny-prm", "--out", tmp_path / "out"]
     assert evaluate("prm800k", "--data_path", path, *words) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "cannot be loaded" in line
+    assert "there is no folder" in line
     assert evaluate("prm800k", "--data_path", path, "--model_path", tmp_path / "none", "--out", tmp_path) == 2
     assert "there is no folder" in capsys.readouterr().err

@@ -39,7 +39,7 @@ async def test_a_name_opens_by_await_and_by_with() -> None:
         ("openai:http://127.0.0.1:1#m", "cannot be used yet"),
         ("/models/x", "local:/models/x"),
         ("local:openr-tiny-polcy", "did you mean 'openr-tiny-policy'"),
-        ("local:/nowhere/at/all", "no folder or embedded model '/nowhere/at/all'"),
+        ("local:/nowhere/at/all", "there is no folder /nowhere/at/all"),
         ("local:", "local:FOLDER"),
         ("name", "no controller answers at http://127.0.0.1:1 "),
     ],
@@ -57,11 +57,6 @@ async def test_the_oracle_is_no_lm_and_needs_a_task() -> None:
         await open_rm("oracle")
     with pytest.raises(UserError, match="no kind of model 'oracle'"):
         await open_lm("oracle:noise=1")
-
-
-async def test_a_served_model_has_its_workers_card() -> None:
-    with pytest.raises(UserError, match="start the worker with --card math-psa"):
-        await open_rm("name", card="math-psa")
 
 
 def test_an_embedded_model_is_a_folder_of_the_package() -> None:
