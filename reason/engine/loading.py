@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from reason.engine.vllm_engine import VLLMEngine
 
 GIB = 2**30
+OF_TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"}
 ATTENDING = {"full_attention", "sliding_attention"}  # kinds of layers that the engine's rows can serve
 
 
@@ -97,6 +99,14 @@ def load_transformers(
     return Engine(model, tokenizer, end_tokens(model, tokenizer), max_samples, kv_bytes, cache, share, context)
 
 
+def engine_over(model: Any, tokenizer: Any, max_samples: int) -> Engine:
+    """The transformers engine over a model that is loaded; on a GPU it takes half of the free memory."""
+    from reason.engine.transformers_engine import Engine
+
+    memory = int(torch.cuda.mem_get_info()[0] * 0.5) if model.device.type == "cuda" else 4 * GIB
+    return Engine(model, tokenizer, end_tokens(model, tokenizer), max_samples, memory)
+
+
 def load_vllm(
     folder: str,
     tokenizer: Any,
@@ -121,5 +131,26 @@ def load_vllm(
         trust_remote_code=trust_remote_code,
         **{name: value for name, value in given.items() if value is not None},
     )
-    with loading(folder):
+    with loading(folder), own_environment():
         return VLLMEngine(with_defaults(arguments, takes_weights), tokenizer)
+
+
+@contextlib.contextmanager
+def own_environment() -> Iterator[None]:
+    """What vLLM's process is to inherit: this process's GPU as its only one, and nothing of torchrun's.
+
+    It is spawned, because a fork of a process whose threads compute may wait for them for ever.
+    """
+    before = dict(os.environ)
+    for name in OF_TORCHRUN:
+        os.environ.pop(name, None)
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+    if "RANK" in before and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        visible, number = before.get("CUDA_VISIBLE_DEVICES"), torch.cuda.current_device()
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number] if visible else str(number)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -135,7 +135,7 @@ class Engine:
     async def push(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         """See `LMEngine`. Where they are not the model's, nothing has changed."""
         given = dict(weights)
-        await self.change(lambda: load_weights(self.model, given))
+        await self.change(lambda: load_weights(self.model, given) if given else None)
 
     async def push_folder(self, folder: Path) -> None:
         """See `LMEngine`."""

@@ -5,7 +5,7 @@ Imports neither torch nor an engine. FastChat, OpenAI-compatible, oracle and in-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -101,6 +101,22 @@ class LanguageModel(Protocol):
 
     async def close(self) -> None:
         """Give back what it holds; a call that is under way fails."""
+        ...
+
+
+class RolloutLM(LanguageModel, Protocol):
+    """An LM that takes a policy's weights while it is trained."""
+
+    @property
+    def replicas(self) -> int:
+        """Engines behind it: as many requests at once reach each of them."""
+        ...
+
+    async def push(self, weights: Iterable[tuple[str, Any]]) -> None:
+        """Sample with these weights, by their names in the checkpoint, from now on; nothing computed by others is left.
+
+        None at all means that their owner has changed them in place. Raises ModelError.
+        """
         ...
 
 

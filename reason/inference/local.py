@@ -16,7 +16,7 @@ from prm.scoring.batcher import Batcher
 from prm.scoring.layout import LayoutError
 from prm.scoring.scorer import ScoreError, Scorer
 from reason.common.errors import UserError, unknown
-from reason.engine.loading import load_transformers, load_vllm, tokenizer_of
+from reason.engine.loading import engine_over, load_transformers, load_vllm, tokenizer_of
 from reason.engine.memory import cache_bytes, keep_freed_memory
 from reason.engine.packed_linear import pack_linears
 from reason.engine.request import EngineError, Generated, GenerateRequest, LMEngine, new_request, token_ids_of
@@ -52,6 +52,14 @@ class LocalLM:
             raise UserError(f"{folder}: card {own.name!r} is of a reward model: name it where one is asked for")
         return cls(own, engine, stats or Stats())
 
+    @classmethod
+    def over(cls, model: Any, tokenizer: Any, card: LMCard, max_samples: int) -> LocalLM:
+        """An LM that samples from a transformers model that others hold, of attention `slots.ATTENTION`.
+
+        On a CPU its float32 linear layers are packed, so it does not see that they change.
+        """
+        return cls(card, engine_over(model, tokenizer, max_samples))
+
     @property
     def details(self) -> dict[str, Any]:
         """See `LanguageModel`."""
@@ -81,10 +89,7 @@ class LocalLM:
         return list(sample.logprobs_of)
 
     async def push(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Sample with these weights, by their names in the checkpoint, from now on. Raises ModelError.
-
-        Samples that are under way end before; nothing that was computed with others is left.
-        """
+        """See `RolloutLM`. Samples that are under way end before."""
         with as_model_error():
             await self.engine.push(weights)
 

@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from envs.base_env import Problem, load_task
 from prm.scoring.scorer import Scorer
@@ -145,6 +147,26 @@ async def test_scores_of_this_process() -> None:
         assert ledger.prm_tokens_reused > ledger.prm_tokens_computed, "what was read once stays read"
         with pytest.raises(ModelError, match="not valid Unicode"):
             await rm.score(PROBLEM, [["\ud83d"]], ledger)
+
+
+async def test_weights_are_pushed_by_name() -> None:
+    sampling = Sampling(0.9, max_tokens=20)
+    async with open_lm(f"local:{LM}", local=FEW) as lm:
+        assert isinstance(lm, LocalLM)
+
+        async def texts() -> list[str]:
+            return [sample.text for sample in await lm.generate("12 + 3 * 4\n", sampling, range(8), Ledger())]
+
+        before, own = await texts(), load_file(EMBEDDED / LM / "model.safetensors")
+        torch.manual_seed(0)
+        await lm.push((name, weight.float() + torch.randn(weight.shape) * 0.05) for name, weight in own.items())
+        assert await texts() != before
+        with pytest.raises(ModelError, match="of another model"):
+            await lm.push([("model.norm.weight", own["model.norm.weight"])])
+        await lm.push(own.items())
+        assert await texts() == before
+        await lm.push(())
+        assert await texts() == before
 
 
 def test_a_model_serves_one_event_loop_after_the_other() -> None:
