@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from fractions import Fraction
 
 import mpmath
@@ -18,19 +17,14 @@ from mpmath import mp
 from envs.grading.equal.exact import Undefined, exact
 from envs.grading.equal.numeric import DIGITS, NoValue, Point, Value, value
 from envs.grading.equal.policy import Policy
-from envs.grading.guard import MAX_NODES, TooCostly
+from envs.grading.guard import TooCostly
 from envs.grading.read.nodes import (
     Call,
-    Group,
-    Matrix,
-    Named,
     Node,
     Num,
-    Quantity,
     Relation,
     children,
     mentions,
-    size,
     symbols,
 )
 
@@ -294,100 +288,3 @@ def difference(relation: Relation) -> Node:
     """left - right of a relation with two sides."""
     left, right = relation.sides
     return Call("+", (left, Call("neg", (right,))))
-
-
-# -- several values in one ---------------------------------------------------------------------------------------------
-
-
-def has_sign(node: Node) -> bool:
-    """Whether ± or ∓ occurs."""
-    return mentions(node, "pm") or mentions(node, "mp")
-
-
-def expand_signs(node: Node) -> tuple[Node, ...]:
-    """The values of an expression with ±: every combination, or the two linked ones where ∓ occurs as well."""
-    linked = mentions(node, "mp")
-    count = 1 if linked else min(_count_signs(node), 4)
-    return tuple(_choose(node, [(k >> i) & 1 for i in range(count)], linked)[0] for k in range(2**count))
-
-
-def _count_signs(node: Node) -> int:
-    return (isinstance(node, Call) and node.name in ("pm", "mp")) + sum(map(_count_signs, children(node)))
-
-
-def _choose(node: Node, choice: list[int], linked: bool, used: int = 0) -> tuple[Node, int]:
-    if isinstance(node, Quantity):
-        inner, used = _choose(node.value, choice, linked, used)
-        return Quantity(inner, node.unit), used
-    if isinstance(node, Group):
-        items = []
-        for item in node.items:
-            new, used = _choose(item, choice, linked, used)
-            items.append(new)
-        return Group(node.open, node.close, tuple(items)), used
-    if not isinstance(node, (Call, Named)):
-        return node, used
-    sign = 0
-    if isinstance(node, Call) and node.name in ("pm", "mp"):
-        index = 0 if linked else min(used, len(choice) - 1)
-        used += 1
-        sign = 1 if choice[index] == (node.name == "mp") else -1
-    args = []
-    for arg in node.args:
-        new, used = _choose(arg, choice, linked, used)
-        args.append(new)
-    if not sign:
-        return replace(node, args=tuple(args)), used
-    return Call("+", (args[0], args[1] if sign > 0 else Call("neg", (args[1],)))), used
-
-
-# -- matrices ----------------------------------------------------------------------------------------------------------
-
-
-def matrix(node: Node) -> Matrix | None:
-    """The matrix that sums, differences, multiples and products of matrices are, its entries left symbolic."""
-    if isinstance(node, Matrix):
-        return node
-    if not isinstance(node, Call):
-        return None
-    parts = [matrix(arg) for arg in node.args]
-    if node.name == "neg" and parts[0] is not None:
-        return _each(parts[0], lambda entry: Call("neg", (entry,)))
-    if node.name == "+" and all(parts):
-        a, b = parts
-        assert a is not None and b is not None
-        if len(a.rows) != len(b.rows) or len(a.rows[0]) != len(b.rows[0]):
-            return None
-        rows = zip(a.rows, b.rows, strict=True)
-        return Matrix(tuple(tuple(Call("+", pair) for pair in zip(*row, strict=True)) for row in rows))
-    if node.name == "/" and parts[0] is not None and parts[1] is None:
-        return _each(parts[0], lambda entry: Call("/", (entry, node.args[1])))
-    if node.name == "*" and sum(part is not None for part in parts) == 1:
-        inner, factor = (parts[0], node.args[1]) if parts[0] is not None else (parts[1], node.args[0])
-        assert inner is not None
-        return _each(inner, lambda entry: Call("*", (factor, entry)))
-    if node.name == "*" and all(parts):
-        a, b = parts
-        assert a is not None and b is not None
-        if len(a.rows[0]) != len(b.rows) or len(a.rows) * len(b.rows) * len(b.rows[0]) > 512:
-            return None
-        if size(a) + size(b) > MAX_NODES:
-            raise TooCostly("a product of too many matrices")
-        columns = list(zip(*b.rows, strict=True))
-        return Matrix(tuple(tuple(_dot(row, column) for column in columns) for row in a.rows))
-    return None
-
-
-def _each(node: Matrix, change: object) -> Matrix:
-    return Matrix(tuple(tuple(change(entry) for entry in row) for row in node.rows))  # type: ignore[operator]
-
-
-def _dot(row: Sequence[Node], column: Sequence[Node]) -> Node:
-    total: Node = Call("*", (row[0], column[0]))
-    for a, b in zip(row[1:], column[1:], strict=True):
-        total = Call("+", (total, Call("*", (a, b))))
-    try:
-        known = exact(total)
-    except Undefined:
-        return total
-    return total if known is None else Num(known)

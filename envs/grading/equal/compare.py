@@ -9,9 +9,9 @@ from dataclasses import replace
 from envs.base_env import Verdict
 from envs.grading.equal.algebra import Undecided
 from envs.grading.equal.exact import Undefined
-from envs.grading.equal.judge import same
 from envs.grading.equal.policy import DEFAULT, Policy
 from envs.grading.equal.relations import approximate_part
+from envs.grading.equal.rules import same
 from envs.grading.equal.words import plain
 from envs.grading.guard import MAX_CHARS, TooCostly
 from envs.grading.read.answer import read
