@@ -9,15 +9,15 @@ from pathlib import Path
 from tests.fakes import ROOT
 
 
-def command(*arguments, script="reason/evaluation/evaluate.py"):
-    """The command line as users type it in the repository's root."""
-    return [sys.executable, script, *map(str, arguments)]
+def command(*arguments, script="reason/evaluation/evaluate.py", module=None):
+    """The command line as users type it in the repository's root: of a file, or with `python -m` of a module."""
+    return [sys.executable, *(["-m", module] if module else [script]), *map(str, arguments)]
 
 
-def call(*arguments, script="reason/evaluation/evaluate.py", **options):
+def call(*arguments, script="reason/evaluation/evaluate.py", module=None, **options):
     """Run it to its end."""
     return subprocess.run(
-        command(*arguments, script=script), cwd=ROOT, env=os.environ | {"PYTHONPATH": ""},
+        command(*arguments, script=script, module=module), cwd=ROOT, env=os.environ | {"PYTHONPATH": ""},
         capture_output=True, text=True, timeout=120, **options,
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Best-of-N curves of a finished run as another PRM would have voted: every aggregate, as a vote and as the best one.
 
-The run is rescored (reason/evaluation/rescore.py) and the smaller N are subsets of its N samples; no LM is asked.
+The run is rescored (reason.evaluation.rescore) and the smaller N are subsets of its N samples; no LM is asked.
 """
 
 from __future__ import annotations

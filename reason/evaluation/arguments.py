@@ -47,6 +47,10 @@ def _add_run(data: Callable[..., Any], run: Callable[..., Any]) -> None:
     data("--num_shards", type=positive, default=1, help="split the problems over so many clients; default %(default)s")
     data("--shard", type=int, default=0, help="this client's part, from 0; default %(default)s")
     data("--is_few_shot", type=str2bool, metavar="True|False", help="show the task's worked examples; default False")
+    data(
+        "--measure_steps", action="store_true", default=None,
+        help="measure --steps_per_solution on the first questions, also where the task knows it",
+    )  # fmt: skip
     run("--seed", type=int, help="of all sampling; default 0")
     run("--save_dir", type=Path, default=Path("results"), help="run folders go below it; default %(default)s")
     run("--resume_dir", type=Path, help="continue this run folder, with the same arguments")
@@ -69,6 +73,10 @@ def check(args: argparse.Namespace) -> None:
         raise UserError("--rm_card needs --RM")
     if args.budget is not None and args.num_sequence is not None:
         raise UserError("--budget and --num_sequence say the same in two ways: give one of them")
+    if args.measure_steps and args.steps_per_solution is not None:
+        raise UserError("--measure_steps and --steps_per_solution give the same: leave out one of them")
+    if args.measure_steps and args.budget is None:
+        raise UserError("--measure_steps is for a --budget: give one")
     shared, defaults = fields_of(SearchOptions), own_options()
     useless = ["RM", "rm_card"] if method.greedy else []  # one solution needs no choice
     useless += [flag_of(field) for name, field in shared.items() if name in method.unused]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reason.evaluation.records import Finished
@@ -13,47 +13,50 @@ from reason.inference.ledger import Ledger
 TOKENS = "total_completion_tokens"
 
 
-def averages(finished: Sequence[Finished]) -> dict[str, Any]:
+def averages(finished: Sequence[Finished], measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Means over the questions that were answered (OpenR's keys), then counts, intervals, costs and levels.
 
-    A failed question is counted in `errors` and in the ledger, and in no mean.
+    A failed question is counted in `errors` and in the ledger, and in no mean. `measured` is config.json's
+    measured_steps, whose cost is in the ledger too.
     """
-    answered = [f for f in finished if f.result is not None]
-    ledger = Ledger()
+    answered = [(f.level, f.result) for f in finished if f.result is not None]
+    ledger = Ledger(**measured["ledger"]) if measured else Ledger()
     for record in finished:
         ledger.add(Ledger(**record.ledger))
+    averaged = means(finished)
+    counts = sorted(Counter(level for level, _ in answered if level is not None).items())
     return {
-        **means(finished),
+        **averaged,
         "questions": len(finished),
         "errors": len(finished) - len(answered),
         "undecided": sum(f.undecided for f in finished),
         "seconds": max((f.elapsed for f in finished), default=0.0),
         "ledger": ledger.to_json(),
         "intervals": {
-            name: bootstrap([f.result[name] for f in answered])[1:] for name in _names(answered) if name != TOKENS
+            name: bootstrap([result[name] for _, result in answered])[1:] for name in averaged if name != TOKENS
         },
         "levels": {
-            level: {"questions": count, "headline": mean([f.result["headline"] for f in answered if f.level == level])}
-            for level, count in sorted(Counter(f.level for f in answered if f.level is not None).items())
+            level: {"questions": count, "headline": mean([r["headline"] for its, r in answered if its == level])}
+            for level, count in counts
         },
     }
 
 
 def means(finished: Sequence[Finished]) -> dict[str, float]:
     """The mean of every result over the answered questions; empty when there is none."""
-    answered = [f for f in finished if f.result is not None]
-    return {name: mean([f.result[name] for f in answered]) for name in _names(answered)}
+    results = [f.result for f in finished if f.result is not None]
+    return {name: mean([result[name] for result in results]) for name in (results[0] if results else ())}
 
 
 def closing_lines(method: str, where: str, finished: Sequence[Finished]) -> list[str]:
     """The last lines of the console: folder, failures, cuts, OpenR's line."""
-    failed = [f for f in finished if f.error is not None]
+    errors = [f.error for f in finished if f.error is not None]
     lines = [f"Run folder: {where}"]
-    if failed:
-        kinds = Counter(f.error["type"] for f in failed)
+    if errors:
+        kinds = Counter(error["type"] for error in errors)
         lines.append(
-            f"{len(failed)} of {len(finished)} questions failed ({', '.join(f'{k} {n}' for k, n in kinds.items())}; "
-            f"first: {failed[0].error['message'][:300]}); --resume_dir {where} tries them again"
+            f"{len(errors)} of {len(finished)} questions failed ({', '.join(f'{k} {n}' for k, n in kinds.items())}; "
+            f"first: {errors[0]['message'][:300]}); --resume_dir {where} tries them again"
         )
     for what in ("seconds", "tokens"):
         cut = sum(f.ledger.get(f"cut_by_{what}", 0) for f in finished)
@@ -65,7 +68,3 @@ def closing_lines(method: str, where: str, finished: Sequence[Finished]) -> list
         lines.append(f"{undecided} answers could not be graded (verdict null in record.jsonl) and count as not right")
     lines.append(f"Method: {method}. Average result: ({means(finished)},)")
     return lines
-
-
-def _names(answered: Sequence[Finished]) -> list[str]:
-    return list(answered[0].result) if answered else []

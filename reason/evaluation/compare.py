@@ -1,4 +1,4 @@
-"""Compare runs: `python reason/evaluation/compare.py RUN_DIR... [--against RUN_DIR:vote]` prints one table.
+"""Compare runs: `python -m reason.evaluation.compare RUN_DIR... [--against RUN_DIR:vote]` prints one table.
 
 Accuracies carry 95 % bootstrap intervals over questions. A difference is taken on the questions that both sides
 answered, question by question (paired bootstrap, and McNemar's exact p where outcomes are 0 and 1).
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
-from reason.common.command import Parser
+from reason.common.command import Parser, run_command
 from reason.common.errors import UserError
 from reason.evaluation import stats
 from reason.evaluation.closing import TOKENS
@@ -119,8 +117,9 @@ def sides(runs: list[Run], against: list[str]) -> list[tuple[Run | None, str]]:
 def differences(runs: list[Run], others: list[tuple[Run | None, str]]) -> list[Row]:
     """Every run's headline against each of the other sides."""
     pairs = [(run, other or run, vote) for other, vote in others for run in runs]
-    found = [difference(run, "headline", *side) for run, *side in pairs if side != [run, "headline"]]
-    return [row for row in found if row is not None]
+    apart = [(run, other, vote) for run, other, vote in pairs if not (run is other and vote == "headline")]
+    rows = [difference(run, "headline", other, vote) for run, other, vote in apart]
+    return [row for row in rows if row is not None]
 
 
 def short_names(runs: list[Run]) -> dict[str, str]:
@@ -151,6 +150,31 @@ def _same(run: Run, name: str) -> bool:
     return Path(run.name.partition(" and ")[0]).resolve() == Path(name).resolve()
 
 
+def compare(folders: list[Path], against: list[str], pool_seeds: bool, markdown: bool, out: Path | None) -> None:
+    """Read, print, and write `out`. Raises UserError."""
+    whole = merge([read(path) for path in folders])
+    runs = pool(whole) if pool_seeds else whole
+    others = sides(runs, against)
+    rows, paired = [row(run) for run in runs], differences(runs, others)
+    apart = [other for other, _ in others if other is not None and other not in runs]
+    for run in [*whole, *apart]:
+        for gap in gaps(run.name, run.config, run.questions, run.errors):
+            print(f"compare.py: {gap}", file=sys.stderr)
+    if len({(r["method"], r["scorer"], r["settings"]) for r in rows}) < len(rows):
+        for r, folder in zip(rows, _ends([run.folders[0] for run in runs])):
+            r["folder"] = folder
+    print(table(rows, markdown))
+    names = short_names([*runs, *apart])
+    for d in paired:
+        (name, _, vote), (other, _, other_vote) = (d[side].rpartition(":") for side in ("run", "against"))
+        p_value = "" if d["mcnemar_p"] is None else f", McNemar p = {d['mcnemar_p']:.2g}"
+        mean, low, high = (100 * value for value in d["difference"])
+        figures = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] points, n = {d['questions']}{p_value}"
+        print(f"{names[name]}:{vote} - {names[other]}:{other_vote}: {figures}")
+    if out:
+        out.write_text(json.dumps({"rows": rows, "differences": paired}, indent=2) + "\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     p = Parser(prog="compare.py", description="Compare run folders in one table.")
@@ -163,32 +187,8 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--markdown", action="store_true", help="print Markdown tables")
     p.add_argument("--json", type=Path, metavar="FILE", help="also write rows and differences here")
     args = p.parse_args(arguments)
-    try:
-        whole = merge([read(path) for path in args.runs])
-        runs = pool(whole) if args.pool_seeds else whole
-        others = sides(runs, args.against)
-        rows, paired = [row(run) for run in runs], differences(runs, others)
-    except UserError as error:
-        print(f"compare.py: {error}", file=sys.stderr)
-        return 2
-    apart = [other for other, _ in others if other is not None and other not in runs]
-    for run in [*whole, *apart]:
-        for gap in gaps(run.name, run.config, run.questions, run.errors):
-            print(f"compare.py: {gap}", file=sys.stderr)
-    if len({(r["method"], r["scorer"], r["settings"]) for r in rows}) < len(rows):
-        for r, folder in zip(rows, _ends([run.folders[0] for run in runs])):
-            r["folder"] = folder
-    print(table(rows, args.markdown))
-    names = short_names([*runs, *apart])
-    for d in paired:
-        (name, _, vote), (other, _, other_vote) = (d[side].rpartition(":") for side in ("run", "against"))
-        p_value = "" if d["mcnemar_p"] is None else f", McNemar p = {d['mcnemar_p']:.2g}"
-        mean, low, high = (100 * value for value in d["difference"])
-        figures = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] points, n = {d['questions']}{p_value}"
-        print(f"{names[name]}:{vote} - {names[other]}:{other_vote}: {figures}")
-    if args.json:
-        args.json.write_text(json.dumps({"rows": rows, "differences": paired}, indent=2) + "\n")
-    return 0
+    act = partial(compare, args.runs, args.against, args.pool_seeds, args.markdown, args.json)
+    return run_command("compare.py", act)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ STYLES = {  # colour, marker, line
 OTHERS = (("#DDCC77", "<", "-."), ("#661100", ">", "-."), ("#888888", "p", ":"), ("#000000", "H", ":"))
 GREEDY = ("#444444", "x", (0, (5, 2)))
 INTERVAL = 0.13  # opacity of the bands
-PRINT = {
+PRINT: dict[Any, Any] = {
     "font.size": 9, "axes.titlesize": 9.5, "axes.labelsize": 9, "legend.fontsize": 8.5, "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "lines.linewidth": 1.6, "lines.markersize": 5.5,
@@ -150,7 +150,7 @@ def _legend(rows: Sequence[Row], styles: dict[str, tuple[str, str, Any]]) -> lis
 
     def last(label: str) -> float:
         mine = [row for row in rows if row["label"] == label]
-        return max(mine, key=lambda row: row["lm_tokens"])["headline"][0]
+        return float(max(mine, key=lambda row: row["lm_tokens"])["headline"][0])
 
     handles = [
         Line2D([], [], color=colour, marker=marker, linestyle=line, label=label)
@@ -160,6 +160,7 @@ def _legend(rows: Sequence[Row], styles: dict[str, tuple[str, str, Any]]) -> lis
         colour, marker, line = GREEDY
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle=line, linewidth=1.1, label="cot (greedy)"))
     if any(row["subsampled_from"] for row in rows):
-        hollow = {"marker": "o", "linestyle": "", "markerfacecolor": "white", "markeredgecolor": "#444444"}
-        handles.append(Line2D([], [], label="hollow: subsampled", **hollow))
+        hollow = Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor="#444444")
+        hollow.set_label("hollow: subsampled")
+        handles.append(hollow)
     return handles

@@ -8,71 +8,62 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import signal
+import dataclasses
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):  # run as a file: the folder of this file is on the path, the repository's root is not
     sys.path[0] = str(ROOT)
 
+from reason.common.command import expect_many_requests, run_command  # noqa: E402
 from reason.common.errors import UserError  # noqa: E402
 from reason.evaluation.arguments import check, parser  # noqa: E402
 
 if TYPE_CHECKING:
     from envs.base_env import Problem, Task
+    from reason.evaluation.evaluator import Setup
+    from reason.evaluation.records import RunFolder
     from reason.guided_search.method import Method
     from reason.guided_search.options import SearchOptions
-    from reason.inference.base import LanguageModel, RewardModel, Stats
+    from reason.inference.base import LanguageModel, RewardModel
+    from reason.inference.fastchat import Services
+
+PROG = "evaluate.py"
 
 
 async def run(args: argparse.Namespace) -> int:
-    """One evaluation from its arguments to its exit status. Raises UserError and the errors that `main` names."""
+    """One evaluation from its arguments to its exit status. Raises UserError and RunError."""
     from envs.base_env import DataOptions, load_task
     from reason.evaluation import records
     from reason.evaluation.closing import averages, closing_lines
-    from reason.evaluation.evaluator import Setup, evaluate
+    from reason.evaluation.evaluator import Setup
     from reason.evaluation.manifest import manifest
-    from reason.evaluation.progress import Progress
     from reason.evaluation.shards import part
-    from reason.inference.base import Stats
+    from reason.inference.fastchat import Services
 
-    this = asyncio.current_task()
-    assert this is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # as Ctrl-C does
     check(args)
     task = load_task(args.task_name)
     if args.is_few_shot and not task.few_shot:
         raise UserError(f"task {task.name!r} has no worked examples: leave out --is_few_shot")
     selected = task.problems(DataOptions(args.split, args.data_path, args.limit, args.shuffle_seed, args.level))
     problems = part(selected, args.num_shards, args.shard)
-    stats = Stats()
-    async with contextlib.AsyncExitStack() as stack:
-        lm, rm = await models(args, stack, task, stats)
+    async with Services(args.controller_addr, args.request_timeout) as services:
+        lm, rm = await models(args, services, task)
         method, options = searching(args, task, lm)
         check_prompt(lm, task, problems[0], options)
-        config = manifest(args, selected, lm, rm, options)
+        options, measured = await with_steps(args, selected, task, lm, method, options)
+        config = manifest(args, selected, lm, rm, options) | ({"measured_steps": measured} if measured else {})
         if args.resume_dir is not None:
             folder = records.resume(args.resume_dir, config)
         else:
             folder = records.create(args.save_dir, task.name, args.method, config)
-        known = {finished.id for finished in folder.finished}
-        waiting = [problem for problem in problems if problem.id not in known]
-        before = max((finished.elapsed for finished in folder.finished), default=0.0)
-        grader, started = task.grader(), time.monotonic()
+        grader = task.grader()
         try:
-            async with Progress(len(waiting), stats) as progress:
-
-                def done(record: records.Record) -> None:
-                    folder.append(record | {"elapsed": round(before + time.monotonic() - started, 3)})
-                    progress.update(record)
-
-                setup = Setup(task, method, lm, rm, options, grader)
-                await evaluate(setup, waiting, 1 if args.local else args.num_worker, done)
-            folder.write_averages(averages(folder.finished))
+            await answer(args, problems, Setup(task, method, lm, rm, options, grader), folder, services)
+            folder.write_averages(averages(folder.finished, measured))
         except asyncio.CancelledError:
             print(f"Stopped. Finished questions are kept: --resume_dir {folder.path} continues.", file=sys.stderr)
             raise
@@ -84,33 +75,97 @@ async def run(args: argparse.Namespace) -> int:
     return int(failed > args.allow_errors * len(folder.finished))
 
 
-async def models(
-    args: argparse.Namespace, stack: contextlib.AsyncExitStack, task: Task, stats: Stats
-) -> tuple[LanguageModel, RewardModel | None]:
-    """The LM and the reward model (None without --RM), which `stack` closes. Raises UserError."""
-    from reason.guided_search import METHODS
-    from reason.inference import open_lm, open_rm
+async def answer(
+    args: argparse.Namespace, problems: list[Problem], setup: Setup, folder: RunFolder, services: Services
+) -> None:
+    """Answer the questions that the run folder does not hold yet, each into one record."""
+    from reason.evaluation.evaluator import evaluate
+    from reason.evaluation.progress import Progress
 
-    at = {"controller_addr": args.controller_addr, "request_timeout": args.request_timeout, "stats": stats}
-    lm = await stack.enter_async_context(open_lm(args.LM, card=args.lm_card, **at))
-    if args.RM is None or METHODS[args.method].greedy:
-        return lm, None
-    return lm, await stack.enter_async_context(open_rm(args.RM, task=task, seed=args.seed, card=args.rm_card, **at))
+    known = {finished.id for finished in folder.finished}
+    waiting = [problem for problem in problems if problem.id not in known]
+    before = max((finished.elapsed for finished in folder.finished), default=0.0)
+    started = time.monotonic()
+    async with Progress(len(waiting), services.stats) as progress:
+
+        def done(record: dict[str, Any]) -> None:
+            folder.append(record | {"elapsed": round(before + time.monotonic() - started, 3)})
+            progress.update(record)
+
+        await evaluate(setup, waiting, 1 if args.local else args.num_worker, done)
+
+
+async def models(args: argparse.Namespace, services: Services, task: Task) -> tuple[LanguageModel, RewardModel | None]:
+    """The served LM and reward model (None without --RM); refuses one that is served with another card."""
+    from reason.guided_search import METHODS
+    from reason.inference.oracle import OracleRM
+
+    lm: LanguageModel = await services.language_model(args.LM)
+    rm: RewardModel | None = None
+    check_card(lm, args.LM, "lm", args.lm_card)
+    if args.RM is not None and not METHODS[args.method].greedy:
+        if args.RM.partition(":")[0] == "oracle":
+            rm = OracleRM(task, args.RM)
+        else:
+            rm = await services.reward_model(args.RM, args.seed)
+            check_card(rm, args.RM, "prm", args.rm_card)
+    return lm, rm
+
+
+def check_card(model: LanguageModel | RewardModel, name: str, kind: str, wanted: str | None) -> None:
+    """Refuse a model whose served card is not the card `wanted` (a name or a path), field by field."""
+    from reason.model_cards import card
+
+    if wanted is None:
+        return
+    here, served = card.to_dict(card.find("", kind, wanted)), card.to_dict(model.card)
+    if not here["chat_template"]:  # the worker fills in the tokenizer's
+        here["chat_template"] = served["chat_template"]
+    for field in here:
+        if here[field] != served[field]:
+            raise UserError(
+                f"{name!r} is served with card {served['name']!r}, which differs from {wanted!r} in field {field!r}: "
+                f"serve it with --card {wanted}, or ask for its own card"
+            )
 
 
 def searching(args: argparse.Namespace, task: Task, lm: LanguageModel) -> tuple[Method, SearchOptions]:
     """The method and the shared options: from the flags, else the LM's card, else the task. Raises UserError."""
     from reason.common.options import given_options
-    from reason.guided_search import METHODS, configure, needs_steps
+    from reason.guided_search import METHODS, configure
     from reason.guided_search.options import SearchOptions
 
     values = given_options(args, SearchOptions) | given_options(args, METHODS[args.method])
     if args.steps_per_solution is None and (args.data_path is None or args.level is not None):
         values["steps_per_solution"] = task.steps_per_solution.get(args.level or "")
-    method, options = configure(args.method, values, task, lm.card)
-    if needs_steps(method, options):
-        raise UserError("--budget counts in steps of solutions: give --steps_per_solution, their mean number")
-    return method, options
+    return configure(args.method, values, task, lm.card)
+
+
+async def with_steps(
+    args: argparse.Namespace,
+    selected: list[Problem],
+    task: Task,
+    lm: LanguageModel,
+    method: Method,
+    options: SearchOptions,
+) -> tuple[SearchOptions, dict[str, Any] | None]:
+    """The options with T, and what was measured for it; None where that was not needed.
+
+    It is measured where a budget is counted in steps and nobody says how many a solution has, or with --measure_steps.
+    A run that is resumed keeps its own.
+    """
+    from reason.evaluation.records import read_config
+    from reason.guided_search import needs_steps
+    from reason.guided_search.measure import measure_steps
+
+    if not (args.measure_steps or needs_steps(method, options)):
+        return options, None
+    measured = None if args.resume_dir is None else read_config(args.resume_dir).get("measured_steps")
+    if measured is None:
+        steps = await measure_steps(selected, task, lm, options, args.num_worker)
+        print(steps)
+        measured = steps.to_json()
+    return dataclasses.replace(options, steps_per_solution=measured["steps_per_solution"]), measured
 
 
 def check_prompt(lm: LanguageModel, task: Task, problem: Problem, options: SearchOptions) -> None:
@@ -127,31 +182,11 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     args = parser().parse_args(arguments)
 
-    from reason.inference.base import ServiceError
+    async def act() -> int:
+        return await run(args)
 
-    allow_many_requests()
-    try:
-        return asyncio.run(run(args))
-    except (UserError, ServiceError) as error:
-        print(f"evaluate.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except asyncio.CancelledError:
-        return 128 + signal.SIGTERM
-
-
-def allow_many_requests() -> None:
-    """Prepare the process: each request in flight is a connection, so the soft limit of open files is raised where the
-    hard one lets us, and the garbage collector has seldom something to do."""
-    import resource
-
-    from reason.inference.concurrency import collect_rarely
-
-    collect_rarely()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    expect_many_requests()
+    return run_command(PROG, act)
 
 
 if __name__ == "__main__":

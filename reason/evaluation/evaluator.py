@@ -98,7 +98,10 @@ async def _grade(
     started = time.monotonic()
     answers = [solution.answer for solution in solutions]
     clusters = await cluster(answers, grader)
-    distinct = {c: answers[clusters.index(c)] for c in clusters if c is not None}
+    distinct: dict[int, str] = {}  # the first answer of each
+    for c, answer in zip(clusters, answers, strict=True):
+        if c is not None and answer is not None:
+            distinct.setdefault(c, answer)
     verdicts = await asyncio.gather(*(grader.equal(problem.answer, answer) for answer in distinct.values()))
     ledger.seconds_grading += time.monotonic() - started
     return clusters, dict(zip(distinct, verdicts, strict=True))

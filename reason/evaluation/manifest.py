@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.base_env import Problem
-from reason.evaluation.arguments import own_options
+from reason.guided_search.flags import own_options
 from reason.guided_search.options import SearchOptions
 from reason.inference.base import LanguageModel, RewardModel
 from reason.model_cards.card import to_dict
@@ -53,7 +53,8 @@ def manifest(
         "commit": commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    return json.loads(json.dumps(config))  # as it will be read: tuples are lists, so that resuming can compare
+    as_read: dict[str, Any] = json.loads(json.dumps(config))  # tuples are lists, so that resuming can compare
+    return as_read
 
 
 def dataset_hash(problems: Sequence[Problem]) -> str:

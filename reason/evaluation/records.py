@@ -6,7 +6,6 @@ it was writing; `resume` drops that line and those of questions that failed, and
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 from collections.abc import Collection, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from reason.common.errors import UserError
+from reason.common.files import json_line, locked, read_json, whole_file, whole_lines, write_json
 
 CONFIG, RECORDS, AVERAGES = "config.json", "record.jsonl", "avg_result.json"
 # arguments that may differ on resume
@@ -29,7 +29,7 @@ class Finished(NamedTuple):
 
     id: str
     result: dict[str, float] | None  # None: failed
-    ledger: dict[str, float]
+    ledger: dict[str, Any]
     error: dict[str, str] | None
     level: str | None
     undecided: int  # answers that the grader could not decide on
@@ -46,13 +46,12 @@ class RunFolder:
 
     def __init__(self, path: Path, finished: list[Finished], lock: TextIO) -> None:
         self.path, self.finished, self._lock = path, finished, lock
-        # A lone surrogate in a model's text becomes \\udxxx, which is how JSON spells it.
-        self._file = open(path / RECORDS, "a", encoding="utf-8", errors="backslashreplace")
+        self._file = open(path / RECORDS, "ab")
 
     def append(self, record: Record) -> None:
         """Write one line and hand it to the system, so that a kill loses no finished question."""
         try:
-            self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            self._file.write(json_line(record))
             self._file.flush()
         except OSError as error:
             raise UserError(f"{self.path / RECORDS}: cannot be written: {error.strerror}") from None
@@ -83,7 +82,7 @@ def create(save_dir: Path, task: str, method: str, config: Record) -> RunFolder:
             except FileExistsError:
                 number += 1
         write_json(path / CONFIG, config)
-        return RunFolder(path, [], locked(path))
+        return RunFolder(path, [], locked(path / CONFIG))
     except OSError as error:
         raise UserError(f"--save_dir {save_dir}: {error.strerror}: {error.filename}") from None
 
@@ -95,52 +94,36 @@ def resume(path: Path, config: Record) -> RunFolder:
     difference = first_difference(read_config(path), config)
     if difference:
         raise UserError(f"--resume_dir {path}: {difference}; give the run's own value, or start a new run")
-    lock = locked(path)
+    lock = locked(path / CONFIG)
     records = [record for record in read_records(path) if record["error"] is None]
-    kept = path / "record.tmp"
-    with open(kept, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    kept.replace(path / RECORDS)
+    with whole_file(path / RECORDS) as file:
+        file.writelines(map(json_line, records))
     return RunFolder(path, [summary(record) for record in records], lock)
 
 
 def read_config(path: Path) -> Record:
-    """config.json of a run folder."""
-    return read_json(path / CONFIG)
+    """config.json of a run folder. Raises UserError."""
+    config: Record = read_json(path / CONFIG)
+    return config
 
 
 def read_records(path: Path) -> list[Record]:
     """The records of a run folder, also of a run that goes on or was killed: a torn last line is left out."""
-    where = path / RECORDS
-    try:
-        data = where.read_bytes()
-    except OSError as error:
-        raise UserError(f"{where}: cannot be read: {error.strerror}") from None
     records = []
-    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+    for number, _, line in whole_lines(path / RECORDS):
         try:
             record = json.loads(line)
             summary(record)
         except (ValueError, KeyError, TypeError):
-            raise UserError(f"{where}, line {number}: not a record of this project") from None
+            raise UserError(f"{path / RECORDS}, line {number}: not a record of this project") from None
         records.append(record)
     return records
 
 
 def read_averages(path: Path) -> Record:
     """The element of avg_result.json; raises UserError when the run has not ended."""
-    return read_json(path / AVERAGES)[0]
-
-
-def locked(path: Path) -> TextIO:
-    """An open config.json of a run folder that no other process can lock until it is closed or the process ends."""
-    file = open(path / CONFIG, encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise UserError(f"{path}: another process is writing this run") from None
-    return file
+    averages: list[Record] = read_json(path / AVERAGES)
+    return averages[0]
 
 
 def first_difference(
@@ -162,20 +145,3 @@ def first_difference(
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 100 else text[:97] + "..."
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Whole or not at all: written beside and renamed."""
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    beside.replace(path)
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file. Raises UserError."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON: {error}") from None

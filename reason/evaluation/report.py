@@ -1,4 +1,4 @@
-"""The scaling report: `python reason/evaluation/report.py RUN_DIR... --out DIR`.
+"""The scaling report: `python -m reason.evaluation.report RUN_DIR... --out DIR`.
 
 One table of runs of any methods, scorers and budgets (printed, table.md, table.json) and curves of accuracy against
 budget, tokens and seconds (PNG and SVG). Shards of a run are merged, seeds are averaged question by question, and the
@@ -13,10 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
-from reason.common.command import Parser, positive
+from reason.common.command import Parser, positive, run_command
 from reason.common.errors import UserError
 from reason.evaluation import stats
 from reason.evaluation.compare import layout
@@ -134,7 +131,7 @@ def cells_of(row: Row) -> list[str]:
 
 
 def report(folders: list[Path], out: Path, budgets: list[int] | None) -> None:
-    """Read, print, write and draw. Raises UserError, and OSError when `out` cannot be written."""
+    """Read, print, write and draw. Raises UserError, and OSError where `out` cannot be written."""
     runs = merge([read(folder) for folder in folders])
     tasks = {run.config["dataset"]["task"]: run.name for run in reversed(runs)}
     if len(tasks) > 1:
@@ -143,12 +140,18 @@ def report(folders: list[Path], out: Path, budgets: list[int] | None) -> None:
     notes = notes_of(runs, rows)
     cells = [list(COLUMNS), *map(cells_of, rows)]
     print("\n".join([layout(cells, markdown=False), "", *notes] if notes else [layout(cells, markdown=False)]))
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}") from None
     markdown = [layout(cells, markdown=True), *(f"\n{note}" for note in notes)]
     (out / "table.md").write_text("\n".join(markdown) + "\n", encoding="utf-8")
     (out / "table.json").write_text(json.dumps({"rows": rows, "notes": notes}, indent=2) + "\n", encoding="utf-8")
 
-    from reason.evaluation.curves import draw  # matplotlib takes a second, and only drawing needs it
+    try:
+        from reason.evaluation.curves import draw  # matplotlib takes a second, and only drawing needs it
+    except ModuleNotFoundError as error:
+        raise UserError(f"the table is written, but the curves need {error.name}: pip install it") from None
 
     print("\nWritten:", *[out / "table.md", out / "table.json", *draw(rows, out)], sep="\n    ")
 
@@ -163,18 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="at which best-of-N is subsampled from its largest run; default: powers of two",
     )  # fmt: skip
     args = p.parse_args(arguments)
-    try:
-        report(args.runs, args.out, args.budgets)
-    except UserError as error:
-        print(f"report.py: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"report.py: --out {args.out}: {error.strerror}: {error.filename}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"report.py: the table is written, but the curves need {error.name}: pip install it", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("report.py", lambda: report(args.runs, args.out, args.budgets))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Vote again over the solutions of a finished run with another scorer: `rescore.py RUN_DIR --RM oracle --save_dir D`.
+"""Vote again over the solutions of a finished run with another scorer.
+
+Run: `python -m reason.evaluation.rescore RUN_DIR --RM oracle --save_dir DIR`.
 
 For best-of-N only: its samples do not depend on the scorer, so one run serves several. The result is a run folder
 like any other, with the cost of generation copied and the new scorer's cost in place of the old one's.
@@ -12,10 +14,8 @@ import sys
 from itertools import accumulate
 from pathlib import Path
 
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
 from envs.base_env import Grader, Problem, Task, load_task, split_steps
+from reason.common.command import Parser, run_command
 from reason.common.concurrency import together
 from reason.common.errors import UserError
 from reason.evaluation import records
@@ -23,9 +23,9 @@ from reason.evaluation.closing import averages, closing_lines
 from reason.evaluation.evaluator import error_of, judge_solutions
 from reason.evaluation.runs import gaps
 from reason.guided_search.solution import Solution
-from reason.inference import open_rm
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
 from reason.inference.ledger import Ledger
+from reason.inference.oracle import OracleRM
 from reason.model_cards.card import to_dict
 
 
@@ -67,8 +67,8 @@ async def rescore(
     """Write a new run folder below `save_dir`, the run as if scored by `rm`, called `name`; returns it.
 
     A question of which `rm` cannot score a solution has with `skip` the error in its record, as in any run. Raises
-    UserError, UserError, UserError; ServiceError, and then nothing is written, when no worker answers, and without
-    `skip` for such a question, with the record's line.
+    UserError; ServiceError, and then nothing is written, when no worker answers, and without `skip` for such a
+    question, with the record's line.
     """
     config = records.read_config(run)
     if config["method"] != "best_of_n":
@@ -79,7 +79,7 @@ async def rescore(
     grader, places = task.grader(), asyncio.Semaphore(num_worker)
     separator = config["cards"]["LM"]["step_separator"]
 
-    async def one(line: int, row: records.Record) -> records.Record:
+    async def scored(line: int, row: records.Record) -> records.Record:
         if row["error"] is not None:
             return row  # a question that failed in the run stays as it is
         ledger = generation_ledger(row)
@@ -88,12 +88,12 @@ async def rescore(
                 return await rescored(row, task, rm, grader, separator, ledger)
             except ModelError as error:
                 if skip and not isinstance(error, Unavailable):
-                    failed = {"result": None, "output": [], "undecided": 0, "error": error_of(error)}
+                    failed: records.Record = {"result": None, "output": [], "undecided": 0, "error": error_of(error)}
                     return row | failed | {"ledger": ledger.to_json()}
                 raise ServiceError(f"{run / records.RECORDS}, line {line}: {error}") from None
 
     try:
-        found = await together(one(line, row) for line, row in enumerate(rows, 1))
+        found = await together(scored(line, row) for line, row in enumerate(rows, 1))
     finally:
         await grader.close()
     config |= {
@@ -113,28 +113,33 @@ async def rescore(
     return folder.path
 
 
-async def run(args: argparse.Namespace) -> Path:
+async def run(args: argparse.Namespace) -> None:
     """The command: rescore with the oracle or with a served reward model. Raises as `rescore` does."""
-    task = load_task(records.read_config(args.run)["dataset"]["task"])
-    async with open_rm(args.RM, task=task, controller_addr=args.controller_addr) as rm:
-        return await rescore(args.run, args.RM, rm, args.save_dir, skip=args.skip_bad_rows)
+    if args.RM.partition(":")[0] == "oracle":
+        task = load_task(records.read_config(args.run)["dataset"]["task"])
+        await rescore(args.run, args.RM, OracleRM(task, args.RM), args.save_dir, skip=args.skip_bad_rows)
+        return
+    from reason.inference.fastchat import Services
+
+    async with Services(args.controller_addr) as services:
+        rm = await services.reward_model(args.RM)
+        await rescore(args.run, args.RM, rm, args.save_dir, skip=args.skip_bad_rows)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="rescore.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of a finished best_of_n run")
     parser.add_argument("--RM", required=True, help="oracle, oracle:noise=E, or the name of a served reward model")
     parser.add_argument("--save_dir", type=Path, required=True)
     parser.add_argument("--controller_addr", default="http://127.0.0.1:28777")
     parser.add_argument("--skip_bad_rows", action="store_true", help="questions that cannot be scored become errors")
-    try:
-        asyncio.run(run(parser.parse_args(arguments)))
-    except (UserError, ServiceError) as error:
-        print(f"rescore.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    args = parser.parse_args(arguments)
+
+    async def act() -> None:
+        await run(args)
+
+    return run_command("rescore.py", act)
 
 
 if __name__ == "__main__":

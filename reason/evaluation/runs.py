@@ -37,7 +37,7 @@ def read(path: Path) -> Run:
     lacking = [key for key in NEEDED if not isinstance(config, dict) or key not in config]
     if lacking:
         raise UserError(f"{path / records.CONFIG}: has no {lacking[0]!r}, so it is not of evaluate.py")
-    rows, ledger = records.read_records(path), Ledger()
+    rows, ledger = records.read_records(path), Ledger(**config.get("measured_steps", {}).get("ledger", {}))
     for row in rows:
         ledger.add(Ledger(**row["ledger"]))
     results = {row["id"]: row["result"] for row in rows if row["error"] is None}

@@ -67,4 +67,4 @@ def mcnemar(a: Sequence[float], b: Sequence[float]) -> float:
     only_a = sum(x > y for x, y in zip(a, b))
     n = only_a + sum(x < y for x, y in zip(a, b))
     k = min(only_a, n - only_a)
-    return min(1.0, 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n)
+    return min(1.0, float(2 * sum(comb(n, i) for i in range(k + 1)) / 2**n))

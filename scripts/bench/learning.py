@@ -41,7 +41,7 @@ from reason.common.command import (  # noqa: E402
     positive,
 )
 from reason.common.errors import UserError  # noqa: E402
-from reason.evaluation import records  # noqa: E402
+from reason.common.files import read_json, write_json  # noqa: E402
 from scripts.bench.learning_table import Run, read_run, row_of, table, with_prm  # noqa: E402
 
 MODELS = ROOT / "reason" / "llm_service" / "models"
@@ -113,8 +113,8 @@ def state_settings(args: argparse.Namespace) -> None:
     mine, path = {name: getattr(args, name) for name in STATED}, args.out / SETTINGS
     args.out.mkdir(parents=True, exist_ok=True)
     if not path.is_file():
-        records.write_json(path, mine)
-    stated = records.read_json(path)
+        write_json(path, mine)
+    stated = read_json(path)
     name = next((name for name in STATED if stated.get(name) != mine[name]), None)
     if name is not None:
         was = stated.get(name)
@@ -189,7 +189,7 @@ def run_all(jobs: Sequence[Job], parallel: int, threads: int) -> None:
                 if process.returncode:
                     raise Failed(f"{job.name} ended with status {process.returncode}: see {job.log}")
                 if not job.finished.is_file():
-                    records.write_json(job.finished, {"command": job.command, "threads": threads, "parallel": parallel})
+                    write_json(job.finished, {"command": job.command, "threads": threads, "parallel": parallel})
                 print(f"{job.name}: {time.monotonic() - began:.0f} s", flush=True)
     finally:
         for _, process, _ in running:
@@ -223,7 +223,7 @@ def bench(args: argparse.Namespace) -> None:
         tests += [test_job(args, folder, (run_folder(folder) / "last").resolve()) for folder in folders]
     run_all(tests, args.parallel, threads)
 
-    before = records.read_json(args.out / TEST)
+    before = read_json(args.out / TEST)
     runs = results(args, [*rl, *baselines])
     labels = {kind: args.prm_rollouts if with_prm(KINDS.get(kind, [])) else 0 for kind in runs}
     rows = [row_of(kind, its, before, args.reach, labels[kind]) for kind, its in runs.items()]
@@ -231,7 +231,7 @@ def bench(args: argparse.Namespace) -> None:
     if args.json:
         curves = {kind: [run.curve for run in its] for kind, its in runs.items()}
         found = {"bench": "learning", "machine": machine(args, threads), "rows": rows, "curves": curves}
-        records.write_json(args.json, found)
+        write_json(args.json, found)
     if args.figure:
         from scripts.bench.learning_figure import draw
 

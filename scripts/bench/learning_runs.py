@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reason.common.command import Parser, positive
-from reason.evaluation import records
+from reason.common.files import read_json, write_json
 
 if TYPE_CHECKING:
     from envs.base_env import Problem, Task
@@ -116,7 +116,7 @@ async def one_round(
     subprocess.run(command, cwd=ROOT, check=True)
     for checkpoint in out.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
-    state = records.read_json(out / "trainer_state.json")
+    state = read_json(out / "trainer_state.json")
     learning = next(row["train_runtime"] for row in state["log_history"] if "train_runtime" in row)
     share = sum(one.outcome for one in rollouts) / len(rollouts)
     more = {"solutions": len(rollouts), "learnt": len(rows), "accuracy": share}
@@ -143,7 +143,7 @@ def test(args: argparse.Namespace) -> None:
     """Judge greedily on split test."""
     chosen = problems("test", args)
     right = asyncio.run(verdicts(args.policy, chosen))
-    records.write_json(args.out, dict(zip([problem.id for problem in chosen], right, strict=True)))
+    write_json(args.out, dict(zip([problem.id for problem in chosen], right, strict=True)))
 
 
 def problems(split: str, args: argparse.Namespace) -> list[Problem]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
-from reason.evaluation import records, stats
+from reason.common.files import read_json
+from reason.evaluation import stats
 from reason.evaluation.compare import layout
 from train.mat.runner import log
 from train.mat.runner.guards import Guards
@@ -60,7 +61,7 @@ class Run:
 def read_run(folder: Path, test: Path) -> Run:
     """A finished run; one that was killed early and went on may have told of an update twice. Raises UserError."""
     rows = {row["update"]: row for row in log.read(folder / "log.jsonl")}
-    return Run([rows[update] for update in sorted(rows)], records.read_json(test) if test.is_file() else {})
+    return Run([rows[update] for update in sorted(rows)], read_json(test) if test.is_file() else {})
 
 
 def with_prm(arguments: Sequence[str]) -> bool:

@@ -39,7 +39,7 @@ run "vanila_mcts: as many steps as $BUDGET solutions have, $TREE_MAX_WIDTH from 
 set -- "$@" "$folder"
 
 printf '\nThe same %s problems with each method; accuracies in %% with 95 %% intervals.\n\n' "$PROBLEMS"
-"$PYTHON" reason/evaluation/compare.py "$@"
+"$PYTHON" -m reason.evaluation.compare "$@"
 printf '\nRun folders, each with config.json, record.jsonl and avg_result.json:\n'
 printf '    %s\n' "$@"
 printf '\nDone in %s s.\n' "$(($(date +%s) - BEGAN))"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reason.evaluation.records import read_json, write_json
+from reason.common.files import read_json, write_json
 from scripts.bench import learning
 from scripts.bench.learning import Failed, Job, main, parser, rl_job, run_all, state_settings
 from scripts.bench.learning_figure import draw, smooth

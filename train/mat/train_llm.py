@@ -26,6 +26,7 @@ if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from reason.common.errors import RunError, UserError
+from reason.common.files import locked, write_json
 from reason.evaluation import records
 from train.core.processes import ALONE, Processes, gpu_of_process, started
 from train.mat.arguments import check, parser
@@ -77,8 +78,8 @@ async def run(args: argparse.Namespace, processes: Processes = ALONE) -> int:
             log = None
             if processes.first:
                 folder.mkdir(parents=True, exist_ok=True)
-                records.write_json(folder / records.CONFIG, config)
-                stack.enter_context(records.locked(folder))
+                write_json(folder / records.CONFIG, config)
+                stack.enter_context(locked(folder / records.CONFIG))
                 print(f"Run folder: {folder}", flush=True)
                 log = RunLog(folder, args.num_updates, runner.done, config["arguments"], args.wandb)
                 stack.callback(log.close)
@@ -302,7 +303,7 @@ def resumable(args: argparse.Namespace, config: dict[str, Any], processes: Proce
     if difference:
         raise UserError(f"--resume {args.resume}: {difference}; give the run's own value, or start a new run")
     if processes.first:
-        records.locked(args.resume).close()
+        locked(args.resume / records.CONFIG).close()
     return checkpoint.load_state(args.resume)
 
 

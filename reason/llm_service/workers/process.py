@@ -16,10 +16,10 @@ from typing import Any
 import uvicorn
 
 from reason.common.addresses import http_address
+from reason.common.command import expect_many_requests
 from reason.common.errors import UserError
 from reason.engine.loading import check_model_path
 from reason.engine.memory import keep_freed_memory
-from reason.inference.concurrency import collect_rarely
 from reason.llm_service.workers.application import application
 from reason.llm_service.workers.base_worker import Worker
 
@@ -136,7 +136,7 @@ def main(
         keep_freed_memory()
         worker = load(args)
         gc.freeze()  # what is loaded stays, the collector need not go through it
-        collect_rarely()
+        expect_many_requests()
         serve(worker, listener, not args.no_register)
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

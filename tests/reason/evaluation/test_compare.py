@@ -31,7 +31,7 @@ def test_table_differences_and_json(tmp_path):
     greedy = make_run(tmp_path, "cot", [(1, 1)] * 40 + [(0, 0)] * 60)
     best = make_run(tmp_path, "best_of_n", [(1, 1)] * 60 + [(1, 0)] * 10 + [(0, 0)] * 29 + [None])
     done = call(greedy, best, "--against", f"{greedy}:headline", "--against", ":majority_vote", "--json",
-                tmp_path / "out.json", script="reason/evaluation/compare.py")  # fmt: skip
+                tmp_path / "out.json", module="reason.evaluation.compare")  # fmt: skip
     assert done.returncode == 0, done.stderr
     data = json.loads((tmp_path / "out.json").read_text())
     assert data["rows"][1]["headline"][0] == pytest.approx(70 / 99)
@@ -101,5 +101,5 @@ def test_bad_input_is_one_line(tmp_path):
     for words, named in [((tmp_path / "none",), "none"), ((run, "--against", ":no_vote"), votes),
                          ((run, "--against", ":total_completion_tokens"), votes),
                          ((run, other, "--against", f"{run}:headline"), "different tasks")]:  # fmt: skip
-        done = call(*words, script="reason/evaluation/compare.py")
+        done = call(*words, module="reason.evaluation.compare")
         assert done.returncode == 2 and named in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr

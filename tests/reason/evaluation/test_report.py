@@ -36,7 +36,7 @@ def runs(tmp_path):
 
 def test_table_and_curves_from_the_command_line(tmp_path, runs):
     out = tmp_path / "out"
-    done = call(*runs, "--out", out, script="reason/evaluation/report.py")
+    done = call(*runs, "--out", out, module="reason.evaluation.report")
     assert done.returncode == 0, done.stderr
     rows = json.loads((out / "table.json").read_text())["rows"]
     assert [(r["method"], r["budget"], r["subsampled_from"]) for r in rows] == [
@@ -154,7 +154,7 @@ def test_bad_input_is_one_line(tmp_path, runs):
         ([runs[0], runs[0], *out], "the same run with seed 0"), ([runs[0]], "--out"), (out, "RUN_DIR"),
         ([runs[0], "--out", file], f"--out {file}"), ([runs[0], *out, "--budgets", 0], "--budgets"),
     ]:  # fmt: skip
-        done = call(*words, script="reason/evaluation/report.py")
+        done = call(*words, module="reason.evaluation.report")
         assert done.returncode == 2 and named in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 

@@ -172,5 +172,5 @@ while :; do
 done
 stop
 printf '\nGreedy accuracy before and after each round, on the same held-out questions:\n\n'
-"$PYTHON" reason/evaluation/compare.py $measured
+"$PYTHON" -m reason.evaluation.compare $measured
 echo "The policy is in $policy"

@@ -17,7 +17,8 @@ import torch
 
 from envs.base_env import DataOptions, load_task
 from reason.common.errors import RunError
-from reason.evaluation.records import read_config, write_json
+from reason.common.files import write_json
+from reason.evaluation.records import read_config
 from tests.fakes import PRM_CARD, ROOT, FakeWorker, fastchat_controller
 from tests.prm.tiny import save_prm
 from train.mat.buffers.batches import passes
