@@ -23,12 +23,12 @@ ELSEWHERE = ("seed", "few_shot")  # shared options that stand among the flags of
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Options that are not given are None until `check` fills them in."""
-    p = Parser(prog="evaluate.py", description="Evaluate a search method over served models.")
+    p = Parser(prog="evaluate.py", description="Evaluate a search method on a task.")
     a = p.add_argument
-    a("--LM", required=True, metavar="NAME", help="policy LM, by its name at the controller")
-    a("--RM", metavar="NAME", help="reward model at the controller; oracle or oracle:noise=E for tasks with an oracle")
-    a("--lm_card", metavar="NAME", help="refuse an LM that is served with another card")
-    a("--rm_card", metavar="NAME", help="refuse an RM that is served with another card")
+    a("--LM", required=True, metavar="NAME", help="policy LM: its name at the controller, or local:FOLDER")
+    a("--RM", metavar="NAME", help="reward model: the same, or oracle[:noise=E] for tasks with an oracle")
+    a("--lm_card", metavar="NAME", help="refuse an LM that is served with another card; of a local one, its card")
+    a("--rm_card", metavar="NAME", help="the same for the RM")
     a("--controller_addr", default="http://127.0.0.1:28777", metavar="URL", help="default %(default)s")
     a("--method", required=True, help=", ".join(METHODS))
     add_search_flags(p, skip=ELSEWHERE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import sys
 import time
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from reason.evaluation.records import RunFolder
     from reason.guided_search.method import Method
     from reason.guided_search.options import SearchOptions
-    from reason.inference.base import LanguageModel, RewardModel
-    from reason.inference.fastchat import Services
+    from reason.inference.base import LanguageModel, RewardModel, Stats
 
 PROG = "evaluate.py"
 
@@ -42,7 +42,7 @@ async def run(args: argparse.Namespace) -> int:
     from reason.evaluation.evaluator import Setup
     from reason.evaluation.manifest import manifest
     from reason.evaluation.shards import part
-    from reason.inference.fastchat import Services
+    from reason.inference.base import Stats
 
     check(args)
     task = load_task(args.task_name)
@@ -50,8 +50,9 @@ async def run(args: argparse.Namespace) -> int:
         raise UserError(f"task {task.name!r} has no worked examples: leave out --is_few_shot")
     selected = task.problems(DataOptions(args.split, args.data_path, args.limit, args.shuffle_seed, args.level))
     problems = part(selected, args.num_shards, args.shard)
-    async with Services(args.controller_addr, args.request_timeout) as services:
-        lm, rm = await models(args, services, task)
+    stats = Stats()
+    async with contextlib.AsyncExitStack() as stack:
+        lm, rm = await models(args, stack, task, stats)
         method, options = searching(args, task, lm)
         check_prompt(lm, task, problems[0], options)
         options, measured = await with_steps(args, selected, task, lm, method, options)
@@ -62,7 +63,7 @@ async def run(args: argparse.Namespace) -> int:
             folder = records.create(args.save_dir, task.name, args.method, config)
         grader = task.grader()
         try:
-            await answer(args, problems, Setup(task, method, lm, rm, options, grader), folder, services)
+            await answer(args, problems, Setup(task, method, lm, rm, options, grader), folder, stats)
             folder.write_averages(averages(folder.finished, measured))
         except asyncio.CancelledError:
             print(f"Stopped. Finished questions are kept: --resume_dir {folder.path} continues.", file=sys.stderr)
@@ -76,7 +77,7 @@ async def run(args: argparse.Namespace) -> int:
 
 
 async def answer(
-    args: argparse.Namespace, problems: list[Problem], setup: Setup, folder: RunFolder, services: Services
+    args: argparse.Namespace, problems: list[Problem], setup: Setup, folder: RunFolder, stats: Stats
 ) -> None:
     """Answer the questions that the run folder does not hold yet, each into one record."""
     from reason.evaluation.evaluator import evaluate
@@ -86,7 +87,7 @@ async def answer(
     waiting = [problem for problem in problems if problem.id not in known]
     before = max((finished.elapsed for finished in folder.finished), default=0.0)
     started = time.monotonic()
-    async with Progress(len(waiting), services.stats) as progress:
+    async with Progress(len(waiting), stats) as progress:
 
         def done(record: dict[str, Any]) -> None:
             folder.append(record | {"elapsed": round(before + time.monotonic() - started, 3)})
@@ -95,38 +96,20 @@ async def answer(
         await evaluate(setup, waiting, 1 if args.local else args.num_worker, done)
 
 
-async def models(args: argparse.Namespace, services: Services, task: Task) -> tuple[LanguageModel, RewardModel | None]:
-    """The served LM and reward model (None without --RM); refuses one that is served with another card."""
+async def models(
+    args: argparse.Namespace, stack: contextlib.AsyncExitStack, task: Task, stats: Stats
+) -> tuple[LanguageModel, RewardModel | None]:
+    """The LM and the reward model (None without --RM), which `stack` closes. Raises UserError."""
     from reason.guided_search import METHODS
-    from reason.inference.oracle import OracleRM
+    from reason.inference import open_lm, open_rm
 
-    lm: LanguageModel = await services.language_model(args.LM)
-    rm: RewardModel | None = None
-    check_card(lm, args.LM, "lm", args.lm_card)
-    if args.RM is not None and not METHODS[args.method].greedy:
-        if args.RM.partition(":")[0] == "oracle":
-            rm = OracleRM(task, args.RM)
-        else:
-            rm = await services.reward_model(args.RM, args.seed)
-            check_card(rm, args.RM, "prm", args.rm_card)
+    at: dict[str, Any] = {"controller_addr": args.controller_addr, "request_timeout": args.request_timeout}
+    lm: LanguageModel = await stack.enter_async_context(open_lm(args.LM, card=args.lm_card, stats=stats, **at))
+    if args.RM is None or METHODS[args.method].greedy:
+        return lm, None
+    opening = open_rm(args.RM, task=task, seed=args.seed, card=args.rm_card, stats=stats, **at)
+    rm: RewardModel = await stack.enter_async_context(opening)
     return lm, rm
-
-
-def check_card(model: LanguageModel | RewardModel, name: str, kind: str, wanted: str | None) -> None:
-    """Refuse a model whose served card is not the card `wanted` (a name or a path), field by field."""
-    from reason.model_cards import card
-
-    if wanted is None:
-        return
-    here, served = card.to_dict(card.find("", kind, wanted)), card.to_dict(model.card)
-    if not here["chat_template"]:  # the worker fills in the tokenizer's
-        here["chat_template"] = served["chat_template"]
-    for field in here:
-        if here[field] != served[field]:
-            raise UserError(
-                f"{name!r} is served with card {served['name']!r}, which differs from {wanted!r} in field {field!r}: "
-                f"serve it with --card {wanted}, or ask for its own card"
-            )
 
 
 def searching(args: argparse.Namespace, task: Task, lm: LanguageModel) -> tuple[Method, SearchOptions]:

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from reason.evaluation.records import Record
-from reason.inference.fastchat import Stats
+from reason.inference.base import Stats
 
 
 class Bar(ABC):

@@ -23,9 +23,9 @@ from reason.evaluation.closing import averages, closing_lines
 from reason.evaluation.evaluator import error_of, judge_solutions
 from reason.evaluation.runs import gaps
 from reason.guided_search.solution import Solution
+from reason.inference import open_rm
 from reason.inference.base import ModelError, RewardModel, ServiceError, Unavailable
 from reason.inference.ledger import Ledger
-from reason.inference.oracle import OracleRM
 from reason.model_cards.card import to_dict
 
 
@@ -114,15 +114,9 @@ async def rescore(
 
 
 async def run(args: argparse.Namespace) -> None:
-    """The command: rescore with the oracle or with a served reward model. Raises as `rescore` does."""
-    if args.RM.partition(":")[0] == "oracle":
-        task = load_task(records.read_config(args.run)["dataset"]["task"])
-        await rescore(args.run, args.RM, OracleRM(task, args.RM), args.save_dir, skip=args.skip_bad_rows)
-        return
-    from reason.inference.fastchat import Services
-
-    async with Services(args.controller_addr) as services:
-        rm = await services.reward_model(args.RM)
+    """The command. Raises as `rescore` does."""
+    task = load_task(records.read_config(args.run)["dataset"]["task"])
+    async with open_rm(args.RM, task=task, controller_addr=args.controller_addr) as rm:
         await rescore(args.run, args.RM, rm, args.save_dir, skip=args.skip_bad_rows)
 
 
@@ -130,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(prog="rescore.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of a finished best_of_n run")
-    parser.add_argument("--RM", required=True, help="oracle, oracle:noise=E, or the name of a served reward model")
+    parser.add_argument("--RM", required=True, help="oracle[:noise=E], a name at the controller, or local:FOLDER")
     parser.add_argument("--save_dir", type=Path, required=True)
     parser.add_argument("--controller_addr", default="http://127.0.0.1:28777")
     parser.add_argument("--skip_bad_rows", action="store_true", help="questions that cannot be scored become errors")

@@ -23,7 +23,6 @@ from reason.common.files import read_json
 from reason.common.processes import run_to_end
 
 PROG = "sweep"
-ROOMS = Path(__file__).resolve().parent
 
 
 class RunStopped(Exception):
@@ -49,7 +48,7 @@ class Sweep:
             print(f"==> {method} in {where}", flush=True)
             resumed = [] if run is None else ["--resume_dir", str(run)]
             status = self.python(
-                "evaluate.py", "--method", method, "--LM", args.LM, "--task_name", args.task_name,
+                "evaluate", "--method", method, "--LM", args.LM, "--task_name", args.task_name,
                 "--limit", str(args.limit), "--num_worker", str(args.num_worker),
                 "--controller_addr", args.controller_addr, "--save_dir", str(where), *words, *args.more, *resumed,
             )  # fmt: skip
@@ -66,9 +65,9 @@ class Sweep:
         """The run folder of a method below `where`."""
         return next(iter(sorted((where / self.args.task_name / method).glob("*/"))), None)
 
-    def python(self, script: str, *words: str) -> int:
-        """A script of this room, run to its end; returns its exit status."""
-        return run_to_end([sys.executable, str(ROOMS / script), *words])
+    def python(self, module: str, *words: str) -> int:
+        """A command of this room, run to its end; returns its exit status."""
+        return run_to_end([sys.executable, "-m", f"reason.evaluation.{module}", *words])
 
 
 def finished(run: Path) -> bool:
@@ -76,8 +75,7 @@ def finished(run: Path) -> bool:
     averages = run / "avg_result.json"
     if not averages.is_file():
         return False
-    read = read_json(averages)
-    return (read[0] if isinstance(read, list) else read).get("errors") == 0
+    return bool(read_json(averages)[0].get("errors") == 0)
 
 
 def scaling(sweep: Sweep) -> int:
@@ -96,7 +94,7 @@ def scaling(sweep: Sweep) -> int:
                     where = args.save_dir / scorer / f"seed{seed}" / f"budget{budget}"
                     sweep.evaluate(method, where, "--RM", scorer, "--budget", str(budget), "--seed", str(seed))
     budgets = [str(budget) for budget in args.budgets]
-    return sweep.python("report.py", *sweep.folders, "--out", str(args.report_dir), "--budgets", *budgets)
+    return sweep.python("report", *sweep.folders, "--out", str(args.report_dir), "--budgets", *budgets)
 
 
 def check_settings(args: argparse.Namespace) -> None:
@@ -125,7 +123,7 @@ def main_table(sweep: Sweep) -> int:
                 first_best = first_best or drawn
             elif sweep.run_of(where, "best_of_n") is None:
                 addressed = ["--controller_addr", args.controller_addr]
-                status = sweep.python("rescore.py", str(drawn), "--RM", scorer, "--save_dir", str(where), *addressed)
+                status = sweep.python("rescore", str(drawn), "--RM", scorer, "--save_dir", str(where), *addressed)
                 if status:
                     return status
             width = ["--tree_max_width", str(args.tree_max_width)]
@@ -133,7 +131,7 @@ def main_table(sweep: Sweep) -> int:
             sweep.evaluate("vanila_mcts", where, "--budget", str(args.mcts_budget), *width, *common)
     runs = sorted(str(run) for run in args.save_dir.glob(f"*/seed*/{args.task_name}/*/*/"))
     return sweep.python(
-        "compare.py", *runs, "--pool_seeds", "--markdown", "--json", str(args.save_dir / "table.json"),
+        "compare", *runs, "--pool_seeds", "--markdown", "--json", str(args.save_dir / "table.json"),
         "--against", f"{greedy}:headline", "--against", f"{first_best}:majority_vote",
     )  # fmt: skip
 

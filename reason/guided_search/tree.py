@@ -198,8 +198,13 @@ class SearchTree:
             seed = draw_seed(seed, self.problem.id, (), 0, 0)
             prompt = self.prompt + "".join(steps) + sample.text
             (more,) = await self.lm.generate(prompt, replace(sampling, max_tokens=left), [seed], self.ledger)
-            tokens, logprob = sample.num_tokens + more.num_tokens, sample.logprob + more.logprob
-            sample = replace(more, text=sample.text + more.text, num_tokens=tokens, logprob=logprob)
+            sample = replace(
+                more,
+                text=sample.text + more.text,
+                num_tokens=sample.num_tokens + more.num_tokens,
+                logprob=sample.logprob + more.logprob,
+                token_ids=sample.token_ids + more.token_ids,
+            )
             goes_on = more.finish_reason == "stop" and more.text != ""
         return replace(sample, text="") if sample.text.isspace() else sample
 

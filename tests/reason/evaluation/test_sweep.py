@@ -18,7 +18,7 @@ Sweeps = Callable[..., tuple[int, list[str]]]
 def scaling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweeps:
     """Runs `sweep scaling`; returns its status and the commands that it gave.
 
-    As evaluate.py the stand-in leaves a run folder: unfinished for a method named by `stops`, with failed questions for
+    As evaluate the stand-in leaves a run folder: unfinished for a method named by `stops`, with failed questions for
     one named by `fails`.
     """
 
@@ -26,9 +26,10 @@ def scaling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweeps:
         calls: list[str] = []
 
         def stand_in(command: list[str]) -> int:
-            script, *words = command[1:]
-            calls.append(" ".join([Path(script).name, *words]))
-            if Path(script).name == "rescore.py":
+            module, *words = command[2:]
+            name = module.removeprefix("reason.evaluation.")
+            calls.append(" ".join([name, *words]))
+            if name == "rescore":
                 words += ["--method", "best_of_n"]
             if "--method" not in words:
                 return 0
@@ -58,7 +59,7 @@ def test_runs_every_method_and_budget_and_best_of_n_at_the_largest(scaling: Swee
     assert ["--budget 64" in run for run in runs if "best_of_n" in run] == [True, True]
     budgets = [run.split("--budget ")[1].split()[0] for run in runs if "--method dvts" in run and "--RM prm" in run]
     assert budgets == ["16", "1", "64", "4"]
-    assert report.startswith("report.py ") and report.count("20260101_000000") == len(runs)
+    assert report.startswith("report ") and report.count("20260101_000000") == len(runs)
     assert report.endswith("my results/report --budgets 16 1 64 4")
 
 
@@ -97,9 +98,9 @@ def test_the_main_table_draws_best_of_n_once_a_seed(scaling: Sweeps) -> None:
     status, calls = scaling(*wanted, what="main_table")
     assert status == 0
     assert sum("--method best_of_n" in call for call in calls) == 2
-    assert [call.split()[0] for call in calls].count("rescore.py") == 2
+    assert [call.split()[0] for call in calls].count("rescore") == 2
     assert all("--budget 21" in call for call in calls if "--method vanila_mcts" in call)
     assert len(calls) == 1 + 2 * (3 + 3) + 1
     compared = calls[-1]
-    assert compared.startswith("compare.py") and compared.count("20260101_000000") == 1 + 2 * 6 + 2
-    assert [call.split()[0] for call in scaling(*wanted, what="main_table")[1]] == ["compare.py"]
+    assert compared.startswith("compare ") and compared.count("20260101_000000") == 1 + 2 * 6 + 2
+    assert [call.split()[0] for call in scaling(*wanted, what="main_table")[1]] == ["compare"]
