@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 GRACE_SECONDS = 60.0  # for a command that was told to end, to write what it has
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -69,8 +69,10 @@ def _handled(numbers: Sequence[signal.Signals], handler: signal._HANDLER) -> Ite
             signal.signal(number, was)
 
 
-def run_to_end(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
-    """Run a command and return its exit status, 128 and the number where a signal ended it.
+def run_to_end(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, log: BinaryIO | None = None
+) -> int:
+    """Run a command and return its exit status, 128 and the number where a signal ended it. `log` takes its output.
 
     It has a process group of its own. Where this process is told to end, the group is told so at once and gets
     GRACE_SECONDS; told a second time, or after them, what is left is killed. Raises OSError where it cannot start.
@@ -79,7 +81,8 @@ def run_to_end(command: Sequence[str], environment: Mapping[str, str] | None = N
     with ended_by_signals():
         try:
             with held():
-                process = subprocess.Popen(command, env=environment, start_new_session=True)
+                errors = None if log is None else subprocess.STDOUT
+                process = subprocess.Popen(command, env=environment, stdout=log, stderr=errors, start_new_session=True)
             status = process.wait()
         except BaseException as ended:
             if process is not None:
