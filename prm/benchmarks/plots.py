@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import pyplot as plt
 
 from prm.benchmarks.cases import Figures, ScoredCases
 from prm.benchmarks.first_error import Curve
 from prm.benchmarks.steps import BINS, distinct
-from reason.evaluation.curves import INTERVAL, OTHERS, PRINT, STYLES, plt, save
+from reason.evaluation.curves import INTERVAL, OTHERS, PRINT, STYLES, save
 from reason.reranking import MAJORITY
 
 LOOKS = [*STYLES.values(), *OTHERS]  # colour, marker, line

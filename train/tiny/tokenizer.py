@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 EOS = "<|endoftext|>"
 SPECIAL = [EOS, "<|im_start|>", "<|im_end|>", "<|step|>", "<|good|>", "<|bad|>", "<|check|>"]
@@ -26,9 +27,8 @@ def save_tokenizer(folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     vocab = {char: index for index, char in enumerate(sorted(ByteLevel.alphabet()))}
-    tokenizer = Qwen2Tokenizer(  # type: ignore[arg-type]  # unk_token may be None
-        vocab=vocab, merges=[], unk_token=None, eos_token=EOS, pad_token=EOS, chat_template=CHAT_TEMPLATE
-    )
+    settings: dict[str, Any] = {"unk_token": None, "eos_token": EOS, "pad_token": EOS, "chat_template": CHAT_TEMPLATE}
+    tokenizer = Qwen2Tokenizer(vocab=vocab, merges=[], **settings)
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL])
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in SIGNS])
     tokenizer.save_pretrained(folder)
