@@ -7,15 +7,16 @@ solution, which is graded: it is wrong unless its label says that it is right.
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping
+import sys
 from pathlib import Path
-from typing import Any
 
-from data.preprocess.common import RIGHT, UNKNOWN, WRONG, LabelledSolution
+from data.preprocess.common import RIGHT, UNKNOWN, WRONG, LabelledSolution, encoded
+from reason.common.command import Parser, run_command
+from reason.common.files import whole_file
+from reason.common.rows import Row, checked_rows
 
 
-def solution(row: Mapping[str, Any]) -> LabelledSolution:
+def solution(row: Row) -> LabelledSolution:
     """One row."""
     steps = [step.strip() for step in row["steps"]]
     missing = len(steps) - len(row["labels"])
@@ -25,17 +26,21 @@ def solution(row: Mapping[str, Any]) -> LabelledSolution:
     return LabelledSolution(row["question"], steps, labels, values, source="monte_carlo", id=row["id"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("source", type=Path)
-    parser.add_argument("out", type=Path)
-    args = parser.parse_args()
-    with args.source.open(encoding="utf-8") as source, args.out.open("w", encoding="utf-8") as out:
-        for line in source:
-            out.write(solution(json.loads(line)).to_json() + "\n")
+def convert(source: Path, out: Path) -> None:
+    """Write the rows of `source` in the common format. Raises UserError."""
+    with whole_file(out) as file:
+        for _, row in checked_rows(source):
+            file.write(encoded(solution(row).to_json() + "\n"))
+
+
+def main() -> int:
+    """The command; returns its exit status."""
+    p = Parser(prog="common_rows.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("source", type=Path)
+    p.add_argument("out", type=Path)
+    args = p.parse_args()
+    return run_command(p.prog, lambda: convert(args.source, args.out))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

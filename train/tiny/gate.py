@@ -9,8 +9,9 @@ Run it before anything is built on the models; the model page quotes it.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ from prm.benchmarks.arithmetic import judged as labelled
 from prm.benchmarks.baselines import baselines
 from prm.benchmarks.cases import Case, ScoredCases, case_of
 from prm.benchmarks.steps import figures
+from reason.common.command import Parser, run_command
+from reason.common.files import read_json, write_json
 from reason.common.seeds import draw_seed
+from reason.inference.base import LanguageModel
 from reason.model_cards import card as cards
 from reason.reranking import cluster, vote, weighted_vote
-from train.tiny.sampler import Sampler
+from train.tiny.sampling import continuations, open_policy
 
 
 def mean(values: list[bool] | list[float]) -> float:
@@ -41,13 +45,14 @@ def judged(problem: Problem, text: str) -> tuple[list[str], list[bool]]:
     return steps, [verdict.prefix_ok for verdict in TASK.oracle(problem, steps)]
 
 
-def policy_figures(
-    problems: list[Problem], sampler: Sampler, n: int, seed: int
+async def policy_figures(
+    problems: list[Problem], lm: LanguageModel, n: int, seed: int
 ) -> tuple[dict[str, Any], list[list[str]]]:
     """Accuracies in percent, and the n sampled texts of each problem."""
     prompts = [problem.question + "\n" for problem in problems]
-    greedy = sampler(prompts, [0] * len(prompts), temperature=0.0)
-    flat = sampler(
+    greedy = await continuations(lm, prompts, [0] * len(prompts), temperature=0.0)
+    flat = await continuations(
+        lm,
         [prompt for prompt in prompts for _ in range(n)],
         [draw_seed(seed, problem.id, (), 0, i) for problem in problems for i in range(n)],
     )
@@ -58,7 +63,7 @@ def policy_figures(
         answers = [TASK.extract(text) for text in texts]
         right = [answer == problem.answer for answer in answers]
         sound = [all(judged(problem, text)[1]) for text in texts]
-        clusters = asyncio.run(cluster(answers, TASK.grader()))
+        clusters = await cluster(answers, TASK.grader())
         chosen = vote("majority_vote", clusters, None)
         majority.append(chosen is not None and right[chosen])
         oracle.append(any(r and s for r, s in zip(right, sound, strict=True)))
@@ -71,7 +76,8 @@ def policy_figures(
                 heal_prompts.append((index, steps[0]))
                 break
     heal_prompts = heal_prompts[:400]
-    again = sampler(
+    again = await continuations(
+        lm,
         [prompts[i] + step for i, step in heal_prompts for _ in range(8)],
         [draw_seed(seed, problems[i].id + step, (), 1, k) for i, step in heal_prompts for k in range(8)],
     )
@@ -109,7 +115,7 @@ def auc(name: str, cases: list[Case], scores: list[list[float]]) -> float | None
     return figures(ScoredCases(name, cases, scores), {})["auc"]
 
 
-def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]]) -> dict[str, Any]:
+async def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]]) -> dict[str, Any]:
     """Step AUC, the same with another problem's question, and accuracies of PRM votes in percent."""
     from prm.scoring.scorer import Scorer
 
@@ -127,7 +133,7 @@ def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]])
     scores = iter(scorer.score(flat))
     for problem, texts in zip(problems, samples, strict=True):
         answers = [TASK.extract(text) for text in texts]
-        clusters = asyncio.run(cluster(answers, TASK.grader()))
+        clusters = await cluster(answers, TASK.grader())
         of_steps = [next(scores) or [0.0] for _ in texts]
         chosen = {
             "min_vote": weighted_vote(clusters, [min(s) for s in of_steps]),
@@ -141,41 +147,43 @@ def prm_figures(folder: Path, problems: list[Problem], samples: list[list[str]])
     return measured | {name: mean(values) for name, values in right.items()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--policy", type=Path, required=True)
-    parser.add_argument("--prm", type=Path, action="append", default=[], help="PRM folders to judge")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--problems", type=int, default=2000)
-    parser.add_argument("--n", type=int, default=16)
-    parser.add_argument("--level", default="8")
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=Path, help="keep the samples here, and reuse them when they are there")
-    args = parser.parse_args()
+async def run(args: argparse.Namespace) -> None:
+    """The command behind its arguments. Raises UserError."""
     problems = TASK.problems(DataOptions(split=args.split, limit=args.problems, level=args.level, seed=args.seed))
     if args.samples and args.samples.is_file():
-        saved = json.loads(args.samples.read_text(encoding="utf-8"))
+        saved = read_json(args.samples)
         measured, samples = saved["policy"], saved["samples"]
     else:
-        measured, samples = policy_figures(problems, Sampler(args.policy), args.n, args.seed)
+        async with open_policy(args.policy) as lm:
+            measured, samples = await policy_figures(problems, lm, args.n, args.seed)
         if args.samples:
             args.samples.write_text(json.dumps({"policy": measured, "samples": samples}), encoding="utf-8")
     print(json.dumps(measured, indent=2), flush=True)
     trees = baselines(cases_of(problems, samples))
-    report = {
-        "policy": measured,
-        "baselines": {tree.name: auc(tree.name, tree.cases, tree.scores) for tree in trees},
-        "prms": {},
-    }
-    print(json.dumps(report["baselines"], indent=2), flush=True)
+    aucs = {tree.name: auc(tree.name, tree.cases, tree.scores) for tree in trees}
+    print(json.dumps(aucs, indent=2), flush=True)
+    prms: dict[str, Any] = {}
     for folder in args.prm:
-        report["prms"][folder.name] = prm_figures(folder, problems, samples)
-        print(folder.name, json.dumps(report["prms"][folder.name], indent=2), flush=True)
-    args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        prms[folder.name] = await prm_figures(folder, problems, samples)
+        print(folder.name, json.dumps(prms[folder.name], indent=2), flush=True)
+    write_json(args.out, {"policy": measured, "baselines": aucs, "prms": prms})
+
+
+def main() -> int:
+    """The command; returns its exit status."""
+    p = Parser(prog="gate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = p.add_argument
+    a("--policy", type=Path, required=True)
+    a("--prm", type=Path, action="append", default=[], help="PRM folders to judge")
+    a("--out", type=Path, required=True)
+    a("--problems", type=int, default=2000)
+    a("--n", type=int, default=16)
+    a("--level", default="8")
+    a("--split", default="test")
+    a("--seed", type=int, default=0)
+    a("--samples", type=Path, help="keep the samples here, and reuse them when they are there")
+    return run_command(p.prog, partial(run, p.parse_args()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

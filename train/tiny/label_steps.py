@@ -16,21 +16,25 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import time
 from collections import defaultdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from envs.arithmetic import TASK, generator
 from envs.arithmetic.expression import evaluate, to_text
 from envs.base_env import Problem, split_steps
+from reason.common.command import Parser, run_command
 from reason.common.seeds import draw_seed
-from train.tiny.sampler import Sampler
+from reason.inference.base import LanguageModel
+from train.tiny.sampling import continuations, open_policy
 
 Prefix = tuple[str, ...]
 
 
-class Question:
+class QuestionRollouts:
     """A question with every rollout seen, counted at each prefix that it passes."""
 
     def __init__(self, problem: Problem) -> None:
@@ -83,73 +87,80 @@ class Question:
         }
 
 
-def questions(count: int, seed: int, split: str) -> list[Question]:
+def questions(count: int, seed: int, split: str) -> list[QuestionRollouts]:
     """Mostly of the default level, one in six shorter."""
     shares = {"8": count - count // 6, "5": count // 6}
     drawn = []
     for level, n in shares.items():
         for i, expr in enumerate(islice(generator.generate(level, split, seed), n)):
             name = f"arithmetic/{level}/{split}/{seed}/{i}"
-            drawn.append(Question(Problem(name, to_text(expr), str(evaluate(expr)), level)))
+            drawn.append(QuestionRollouts(Problem(name, to_text(expr), str(evaluate(expr)), level)))
     return drawn
 
 
-def label(args: argparse.Namespace) -> None:
+async def roll_out(lm: LanguageModel, points: set[tuple[QuestionRollouts, Prefix]], k: int, seed: int) -> int:
+    """Give each point the rollouts that it lacks of k; returns how many that were."""
+    jobs = [
+        (q, point, i)
+        for q, point in sorted(points, key=lambda item: (item[0].problem.id, item[1]))
+        for i in range(k - q.rollouts[point])
+    ]
+    prompts = [q.problem.question + "\n" + "".join(point) for q, point, _ in jobs]
+    seeds = [draw_seed(seed, q.problem.id + "".join(point), (), 1, i) for q, point, i in jobs]
+    for (q, point, _), text in zip(jobs, await continuations(lm, prompts, seeds), strict=True):
+        q.add("".join(point) + text, keep=False, count_from=len(point))
+    return len(jobs)
+
+
+async def label(args: argparse.Namespace) -> None:
+    """Sample, search for first errors, and write the rows. Raises UserError."""
     started = time.monotonic()
     everything = questions(args.questions, args.seed, args.split)
     sources = [(folder, args.samples // 4) for folder in args.checkpoint]
     sources.append((args.policy, args.samples - sum(n for _, n in sources)))
     rng = random.Random(args.seed)
     spent = 0
-    for folder, n in sources:  # the final policy comes last, its sampler stays for the rollouts
-        sampler = Sampler(folder)
+    for folder, n in sources:
         prompts = [q.problem.question + "\n" for q in everything for _ in range(n)]
         seeds = [draw_seed(args.seed, q.problem.id + folder.name, (), 0, i) for q in everything for i in range(n)]
-        for index, text in enumerate(sampler(prompts, seeds)):
-            everything[index // n].add(text, keep=True)
+        async with open_policy(folder) as lm:
+            for index, text in enumerate(await continuations(lm, prompts, seeds)):
+                everything[index // n].add(text, keep=True)
         spent += len(prompts)
         print(f"{folder.name}: {len(prompts)} solutions, {time.monotonic() - started:.0f} s", flush=True)
     for q in everything:
         wrong = [path for path in q.solutions if not q.right[path]]
         q.paths = rng.sample(wrong, min(len(wrong), args.paths))
     everything = [q for q in everything if q.right[()]]
-    for round_index in range(40):
-        points = {(q, point) for q in everything for path in q.paths if (point := q.open_point(path, args.k))}
-        if not points:
-            break
-        jobs = [
-            (q, point, i)
-            for q, point in sorted(points, key=lambda item: (item[0].problem.id, item[1]))
-            for i in range(args.k - q.rollouts[point])
-        ]
-        prompts = [q.problem.question + "\n" + "".join(point) for q, point, _ in jobs]
-        seeds = [draw_seed(args.seed, q.problem.id + "".join(point), (), 1, i) for q, point, i in jobs]
-        for (q, point, _), text in zip(jobs, sampler(prompts, seeds), strict=True):
-            q.add("".join(point) + text, keep=False, count_from=len(point))
-        spent += len(jobs)
-        print(f"round {round_index}: {len(points)} points, {spent} rollouts, {time.monotonic() - started:.0f} s",
-              flush=True)  # fmt: skip
+    async with open_policy(args.policy) as lm:
+        for number in range(40):
+            points = {(q, point) for q in everything for path in q.paths if (point := q.open_point(path, args.k))}
+            if not points:
+                break
+            spent += await roll_out(lm, points, args.k, args.seed)
+            seconds = time.monotonic() - started
+            print(f"round {number}: {len(points)} points, {spent} rollouts, {seconds:.0f} s", flush=True)
     rows = [q.row(path, args.k) for q in everything for path in q.solutions]
     with args.out.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     print(f"{len(rows)} solutions of {len(everything)} questions, {spent} rollouts")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--policy", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="an earlier state of the policy")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--questions", type=int, default=3000)
-    parser.add_argument("--samples", type=int, default=16, help="solutions a question, a quarter from each checkpoint")
-    parser.add_argument("--paths", type=int, default=4, help="wrong solutions a question that are labelled whole")
-    parser.add_argument("--k", type=int, default=8, help="rollouts before a prefix is called wrong")
-    parser.add_argument("--split", default="train")
-    parser.add_argument("--seed", type=int, default=0)
-    label(parser.parse_args())
+def main() -> int:
+    """The command; returns its exit status."""
+    p = Parser(prog="label_steps.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = p.add_argument
+    a("--policy", type=Path, required=True)
+    a("--checkpoint", type=Path, action="append", default=[], help="an earlier state of the policy")
+    a("--out", type=Path, required=True)
+    a("--questions", type=int, default=3000)
+    a("--samples", type=int, default=16, help="solutions a question, a quarter from each checkpoint")
+    a("--paths", type=int, default=4, help="wrong solutions a question that are labelled whole")
+    a("--k", type=int, default=8, help="rollouts before a prefix is called wrong")
+    a("--split", default="train")
+    a("--seed", type=int, default=0)
+    return run_command(p.prog, partial(label, p.parse_args()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

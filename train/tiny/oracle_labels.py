@@ -7,25 +7,32 @@ ceiling for those that are trained on the file's own labels.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from data.preprocess.common import read
+from data.preprocess.common import encoded, read
 from prm.benchmarks.arithmetic import judged
+from reason.common.command import Parser, run_command
+from reason.common.files import whole_file
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("source", type=Path)
-    parser.add_argument("out", type=Path)
-    args = parser.parse_args()
-    with args.out.open("w", encoding="utf-8") as out:
-        for solution in read(args.source):
+def relabel(source: Path, out: Path) -> None:
+    """Write the solutions of `source` with the oracle's labels. Raises UserError."""
+    with whole_file(out) as file:
+        for solution in read(source):
             labelled = judged(solution.question, solution.steps, solution.id)
             labelled.source = "oracle"
-            out.write(labelled.to_json() + "\n")
+            file.write(encoded(labelled.to_json() + "\n"))
+
+
+def main() -> int:
+    """The command; returns its exit status."""
+    p = Parser(prog="oracle_labels.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("source", type=Path)
+    p.add_argument("out", type=Path)
+    args = p.parse_args()
+    return run_command(p.prog, lambda: relabel(args.source, args.out))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

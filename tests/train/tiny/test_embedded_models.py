@@ -1,5 +1,6 @@
 """The embedded models as they are shipped: sizes, loading, and that they are about as good as their page says."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,19 @@ def test_both_fit_in_20_megabytes_and_hold_bf16():
 @pytest.fixture(scope="module")
 def solved():
     """60 questions of the test split with a greedy solution and four samples each."""
-    from train.tiny.sampler import Sampler
+    from train.tiny.sampling import continuations, open_policy
 
     problems = TASK.problems(DataOptions(limit=60))
-    sampler = Sampler(POLICY)
     prompts = [problem.question + "\n" for problem in problems]
-    greedy = sampler(prompts, [0] * len(prompts), temperature=0.0)
-    flat = sampler([p for p in prompts for _ in range(4)], list(range(4 * len(prompts))))
+
+    async def solve():
+        async with open_policy(POLICY) as lm:
+            return (
+                await continuations(lm, prompts, [0] * len(prompts), temperature=0.0),
+                await continuations(lm, [p for p in prompts for _ in range(4)], list(range(4 * len(prompts)))),
+            )
+
+    greedy, flat = asyncio.run(solve())
     return problems, greedy, [flat[4 * i : 4 * i + 4] for i in range(len(problems))]
 
 
