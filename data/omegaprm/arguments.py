@@ -26,7 +26,14 @@ def parser() -> Parser:
     a("--question_file", type=Path, metavar="FILE", help="JSONL, or a JSON list, with problem (or question) and "
       "final_answer (or answer); default: the task's own problems")  # fmt: skip
     a("--output_dir", type=Path, default=Path("output"), help="one run's; the same command resumes it; default output")
-    a("--LM", "--model_name", dest="LM", required=True, metavar="NAME", help="policy LM, by its name at the controller")
+    a(
+        "--LM",
+        "--model_name",
+        dest="LM",
+        required=True,
+        metavar="NAME",
+        help="policy LM: a name at the controller, or local:FOLDER",
+    )
     a("--save_data_tree", default=True, **BOOL, help="the labels are trees, else flat lists; default True")
     a("--preset", choices=PRESETS, default="default", help="constants of the paper, or OpenR's; flags below override")
     add_options(p, LabelOptions)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import re
 import sys
 from collections import Counter, deque
@@ -33,6 +32,7 @@ from reason.common.command import Parser, fraction, positive, run_command  # noq
 from reason.common.errors import UserError  # noqa: E402
 from reason.common.files import json_line, whole_file  # noqa: E402
 from reason.common.rows import checked_rows  # noqa: E402
+from reason.inference import open_lm, open_rm  # noqa: E402
 from reason.inference.base import LanguageModel, ModelError, RewardModel, Sampling  # noqa: E402
 from reason.inference.ledger import Ledger  # noqa: E402
 from reason.inference.prompting import render  # noqa: E402
@@ -197,18 +197,14 @@ def _lines(source: Path) -> Iterator[LabelRecord]:
 
 async def run(args: argparse.Namespace) -> int:
     """The command behind its arguments: 1 where a question failed. Raises UserError."""
-    from reason.inference import open_lm, open_rm
-
     if (args.RM is None) == (args.LM is None):
         raise UserError("give one judge: --RM NAME or --LM NAME")
-    async with contextlib.AsyncExitStack() as stack:
-        if args.LM is not None:
-            lm = await stack.enter_async_context(open_lm(args.LM, controller_addr=args.controller_addr))
-            judge: Judge = LMJudge(lm, args.max_new_tokens)
-        else:
-            opening = open_rm(args.RM, task=load_task(args.task_name), controller_addr=args.controller_addr)
-            judge = PRMJudge(await stack.enter_async_context(opening), args.threshold)
-        totals = await filter_file(args.file, args.output, judge, args.num_worker)
+    if args.LM is not None:
+        async with open_lm(args.LM, controller_addr=args.controller_addr) as lm:
+            totals = await filter_file(args.file, args.output, LMJudge(lm, args.max_new_tokens), args.num_worker)
+    else:
+        async with open_rm(args.RM, task=load_task(args.task_name), controller_addr=args.controller_addr) as rm:
+            totals = await filter_file(args.file, args.output, PRMJudge(rm, args.threshold), args.num_worker)
     print(
         f"{args.output}: {totals['questions']} questions, {totals['failed']} failed; solutions: {totals['kept']} kept, "
         f"{totals['dropped']} dropped, {totals['unreadable']} not judged readably"
@@ -222,9 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
     a = p.add_argument
     a("file", type=Path, metavar="FILE", help="tree lines of run_omegaprm.py")
     a("--output", type=Path, required=True, metavar="FILE")
-    a("--RM", metavar="NAME", help="a reward model judges; oracle for tasks with an oracle")
+    a("--RM", metavar="NAME", help="a reward model judges: served, local:FOLDER, or the task's oracle")
     a("--threshold", type=fraction, default=0.5, help="of the reward model's step scores; default %(default)s")
-    a("--LM", metavar="NAME", help="an LM judges")
+    a("--LM", metavar="NAME", help="an LM judges: served, or local:FOLDER")
     a("--max_new_tokens", type=positive, default=2048, help="of the LM's judgement; default %(default)s")
     a("--task_name", default="MATH", help="of --RM oracle; default %(default)s")
     a("--controller_addr", default="http://127.0.0.1:28777", metavar="URL", help="default %(default)s")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tqdm import tqdm
 
 from reason.inference.base import LanguageModel, ModelError, Sample, Sampling, ServiceError, Unavailable
 from reason.inference.ledger import Ledger
+from reason.model_cards.card import LMCard
 
 TRIES = 4  # of a request that fails while the services answer others; then it is its question's error
 PROBE = Sampling(temperature=0.0, max_tokens=1)
@@ -40,10 +42,27 @@ class PatientLM:
     _probing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _away: bool = False
 
-    def __post_init__(self) -> None:
-        self.card = self.lm.card
+    @property
+    def card(self) -> LMCard:
+        """See `LanguageModel`."""
+        return self.lm.card
 
-    async def generate(self, prompt: str, sampling: Sampling, seeds: Sequence[int], ledger: Ledger) -> list[Sample]:
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """See `LanguageModel`."""
+        return self.lm.details
+
+    async def logprobs_of(self, prompt: str, tokens: Sequence[str], ledger: Ledger) -> list[float]:
+        """See `LanguageModel`."""
+        return await self.lm.logprobs_of(prompt, tokens, ledger)
+
+    async def close(self) -> None:
+        """See `LanguageModel`."""
+        await self.lm.close()
+
+    async def generate(
+        self, prompt: str | Sequence[int], sampling: Sampling, seeds: Sequence[int], ledger: Ledger
+    ) -> list[Sample]:
         """See `LanguageModel.generate`. Raises ServicesGone."""
         delay, failures = self.first_delay, 0
         while True:

@@ -9,7 +9,7 @@ from typing import Any
 from data.omegaprm.labeller import ERROR, LABELLED
 from data.omegaprm.output import LabelRecord
 from reason.evaluation.progress import Bar
-from reason.inference.fastchat import Stats
+from reason.inference.base import Stats
 
 
 class LabelProgress(Bar):

@@ -65,7 +65,7 @@ def write(result: BenchmarkResult, args: argparse.Namespace, out: Path) -> None:
 
 def details(prm: Prm) -> Figures:
     """What the model's server or loader says of it, its card apart."""
-    return {name: value for name, value in getattr(prm.model, "details", {}).items() if name != "card"}
+    return {name: value for name, value in prm.model.details.items() if name != "card"}
 
 
 def skip_notes(skips: Skips) -> list[str]:

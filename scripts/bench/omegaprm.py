@@ -26,7 +26,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,14 @@ from reason.common.command import run_command, str2bool
 from reason.common.seeds import draw_seed
 from reason.inference import open_lm
 from reason.inference.base import LanguageModel, ModelError, Sample, Sampling
-from reason.inference.fastchat import FastChatLM
 from reason.inference.ledger import Ledger
 from reason.inference.prompting import render
+from reason.model_cards.card import LMCard
 from scripts.bench.frame import Row, Rows, bench_rows
 from scripts.bench.services import services
 
 TASK = load_task("arithmetic")
-Request = tuple[str, Sampling, Sequence[int]]
+Request = tuple[str | Sequence[int], Sampling, Sequence[int]]
 
 
 @dataclass
@@ -57,10 +57,27 @@ class Recorder:
     lm: LanguageModel
     requests: list[Request] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.card = self.lm.card
+    @property
+    def card(self) -> LMCard:
+        """See `LanguageModel`."""
+        return self.lm.card
 
-    async def generate(self, prompt: str, sampling: Sampling, seeds: Sequence[int], ledger: Ledger) -> list[Sample]:
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """See `LanguageModel`."""
+        return self.lm.details
+
+    async def logprobs_of(self, prompt: str, tokens: Sequence[str], ledger: Ledger) -> list[float]:
+        """See `LanguageModel`."""
+        return await self.lm.logprobs_of(prompt, tokens, ledger)
+
+    async def close(self) -> None:
+        """See `LanguageModel`."""
+        await self.lm.close()
+
+    async def generate(
+        self, prompt: str | Sequence[int], sampling: Sampling, seeds: Sequence[int], ledger: Ledger
+    ) -> list[Sample]:
         """See `LanguageModel.generate`."""
         self.requests.append((prompt, sampling, seeds))
         return await self.lm.generate(prompt, sampling, seeds, ledger)
@@ -103,7 +120,6 @@ def bench(args: argparse.Namespace) -> None:
 async def measure_all(args: argparse.Namespace, rows: Rows) -> None:
     """One row a level."""
     async with open_lm(args.LM, controller_addr=args.controller_addr) as lm:
-        assert isinstance(lm, FastChatLM)
         warm_up = TASK.problems(DataOptions(split="train", limit=4, level="3", seed=args.seed))
         await asyncio.gather(*(draw(lm, problem, (), 8, args.seed) for problem in warm_up))
         for level in args.levels:
@@ -111,7 +127,7 @@ async def measure_all(args: argparse.Namespace, rows: Rows) -> None:
             rows.add(row)
 
 
-async def measure(args: argparse.Namespace, lm: FastChatLM, level: str) -> Row:
+async def measure(args: argparse.Namespace, lm: LanguageModel, level: str) -> Row:
     """Run, reference, baseline and oracle comparison of one level."""
     problems = TASK.problems(DataOptions(split="dev", limit=args.limit, level=level, seed=args.seed))
     k, budget = args.num_rollouts, args.rollout_budget
@@ -184,7 +200,7 @@ async def run(
     return sorted(records, key=lambda r: r["index"]), seconds
 
 
-async def replay(lm: FastChatLM, requests: Sequence[Request]) -> float:
+async def replay(lm: LanguageModel, requests: Sequence[Request]) -> float:
     """Seconds for the same requests, all at once."""
     started = time.monotonic()
     await asyncio.gather(*(lm.generate(*request, Ledger()) for request in requests))
@@ -213,7 +229,7 @@ def is_true(record: LabelRecord, path: Row) -> bool:
 
 
 async def bound(
-    lm: FastChatLM, record: LabelRecord, steps: Sequence[str], k: int, args: argparse.Namespace
+    lm: LanguageModel, record: LabelRecord, steps: Sequence[str], k: int, args: argparse.Namespace
 ) -> tuple[float, float]:
     """(the chance that binary search from the question finds the true error, the least value of a right point)."""
     error = true_error(record, steps)
@@ -241,7 +257,7 @@ def middles(n: int, error: int) -> Iterator[int]:
         low, high = (middle, high) if middle <= error else (low, middle)
 
 
-async def draw(lm: FastChatLM, problem: Problem, steps: Sequence[str], n: int, seed: int) -> float:
+async def draw(lm: LanguageModel, problem: Problem, steps: Sequence[str], n: int, seed: int) -> float:
     """The share of right ones among n fresh rollouts."""
     prompt = render(lm.card, TASK.prompt(problem)) + "".join(steps)
     temperature = lm.card.sampling.get("temperature", 1.0)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from prm.scoring.layout import Layouter
+from reason.common.command import Parser, run_command
 from reason.common.rows import Row, checked_rows
 from reason.model_cards import card as cards
 from train.tiny.prm_examples import GOOD, UNKNOWN, Example, corrupted, right
@@ -152,21 +154,21 @@ def train(args: argparse.Namespace) -> None:
     save(model, tokenizer, args.out)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--init", type=Path, required=True, help="the policy")
-    parser.add_argument("--data", type=Path, required=True, help="rows of train.tiny.label_steps")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--new_layers", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch_tokens", type=int, default=1024, help="of a forward pass, padding included")
-    parser.add_argument("--accumulate", type=int, default=4, help="forward passes an update")
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    train(parser.parse_args())
+def main() -> int:
+    """The command; returns its exit status."""
+    p = Parser(prog="pretrain_prm.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--init", type=Path, required=True, help="the policy")
+    p.add_argument("--data", type=Path, required=True, help="rows of train.tiny.label_steps")
+    p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--new_layers", type=int, default=2)
+    p.add_argument("--epochs", type=int, default=3)
+    p.add_argument("--batch_tokens", type=int, default=1024, help="of a forward pass, padding included")
+    p.add_argument("--accumulate", type=int, default=4, help="forward passes an update")
+    p.add_argument("--lr", type=float, default=1e-3)
+    p.add_argument("--seed", type=int, default=0)
+    args = p.parse_args()
+    return run_command(p.prog, lambda: train(args))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +19,11 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
+from reason.common.command import Parser, run_command
 from train.tiny.demonstrations import demonstrations
 from train.tiny.tokenizer import save_tokenizer
 
+PROG = "train_policy.py"
 IGNORE = -100
 
 
@@ -77,6 +80,9 @@ def batches(tokenizer, seed: int, max_tokens: int) -> Iterator[tuple[torch.Tenso
 def learning_rate(done: float, peak: float) -> float:
     """Warm-up over 3 % of the run, then a straight line down to 2 % of the peak."""
     return peak * min(done / 0.03, 1.0) * (1.0 - 0.98 * done)
+
+
+PROG = "train_policy.py"
 
 
 class Spent(NamedTuple):
@@ -139,11 +145,9 @@ def save(model: Qwen2ForCausalLM, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    p = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    p = Parser(prog=PROG, description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("--out", type=Path, required=True, help="folder to write the model to")
     p.add_argument("--init", type=Path, help="a model to go on from, instead of random weights")
     p.add_argument("--tokens", type=float, default=20e6, help="training tokens")
@@ -157,9 +161,15 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main() -> None:
-    train(parser().parse_args())
+def main() -> int:
+    """The command; returns its exit status."""
+    args = parser().parse_args()
+
+    def act() -> None:
+        train(args)
+
+    return run_command(PROG, act)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
