@@ -50,13 +50,3 @@ class Job:
         """Run a call in the event loop that waits for this job."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self.loop.call_soon_threadsafe(call, *arguments)
-
-
-@dataclass
-class Started:
-    """New rows of jobs with the same prompt."""
-
-    jobs: list[Job]  # those whose first rows they are
-    rows: slice
-    prompt: list[int]  # without the last token
-    known: int = 0  # tokens of `prompt` that are in the rows

@@ -80,23 +80,26 @@ def load_transformers(
     kv_cache_gib: float | None = None,
     cache_mb: int | None = None,
     trust_remote_code: bool = False,
-    share: bool = True,
+    kind: type[Engine] | None = None,
 ) -> Engine:
-    """The transformers engine of a folder's model; what is None is as in `LocalOptions`. Raises UserError."""
+    """The transformers engine of a folder's model; what is None is chosen for the device; `kind`: a subclass of it.
+
+    Raises UserError.
+    """
     from reason.engine.slots import ATTENTION
     from reason.engine.transformers_engine import Engine
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    kind = getattr(torch, dtype or ("float32" if device == "cpu" else "bfloat16"))
+    number_type = getattr(torch, dtype or ("float32" if device == "cpu" else "bfloat16"))
     with loading(folder):
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=kind, attn_implementation=ATTENTION, trust_remote_code=trust_remote_code
+            folder, dtype=number_type, attn_implementation=ATTENTION, trust_remote_code=trust_remote_code
         )
         model.to(device).eval()
     cache = cache_bytes(device, cache_mb)
     free = torch.cuda.mem_get_info()[0] * 0.8 - cache if device == "cuda" else 4 * GIB
     kv_bytes = int(kv_cache_gib * GIB if kv_cache_gib else free)
-    return Engine(model, tokenizer, end_tokens(model, tokenizer), max_samples, kv_bytes, cache, share, context)
+    return (kind or Engine)(model, tokenizer, end_tokens(model, tokenizer), max_samples, kv_bytes, cache, context)
 
 
 def engine_over(model: Any, tokenizer: Any, max_samples: int) -> Engine:

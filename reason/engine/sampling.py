@@ -24,9 +24,9 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 
 def uniforms(seeds: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Numbers in [0, 1), float64 [batch], from seeds uint64 [batch] and token indices uint64 [batch]."""
+    """Numbers in [0, 1), float64 [batch], from seeds uint64 [batch] and token indices int64 [batch]."""
     with np.errstate(over="ignore"):
-        bits = _mix(_mix(seeds) + GOLDEN * (indices + np.uint64(1)))
+        bits = _mix(_mix(seeds) + GOLDEN * (indices.astype(np.uint64) + np.uint64(1)))
     return (bits >> np.uint64(11)) * 2.0**-53
 
 

@@ -20,7 +20,7 @@ from envs.base_env import DataOptions, load_task
 from reason.engine.loading import end_tokens
 from reason.engine.request import Generated, GenerateRequest, encode_prompt
 from reason.engine.slots import ATTENTION
-from reason.engine.transformers_engine import Engine
+from reason.engine.transformers_engine import ApartEngine, Engine
 from scripts.bench.frame import Rows, bench_rows
 from scripts.bench.own_process import ROOT
 
@@ -32,7 +32,7 @@ def measure(questions: list[str], n: int, temperature: float, under_way: int, sh
     """A row, and what was sampled."""
     model = AutoModelForCausalLM.from_pretrained(POLICY, dtype=torch.float32, attn_implementation=ATTENTION).eval()
     tokenizer = AutoTokenizer.from_pretrained(POLICY)
-    engine = Engine(model, tokenizer, end_tokens(model, tokenizer), under_way, 4 << 30, share=share)
+    engine = (Engine if share else ApartEngine)(model, tokenizer, end_tokens(model, tokenizer), under_way, 4 << 30)
     passes = []
     forward = engine._forward
     engine._forward = lambda *inputs: (passes.append(len(inputs[1])), forward(*inputs))[1]

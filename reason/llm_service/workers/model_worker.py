@@ -16,6 +16,7 @@ if __package__ in (None, ""):  # run as a file
 import torch
 
 from reason.engine.loading import load_transformers, tokenizer_of
+from reason.engine.transformers_engine import ApartEngine, Engine
 from reason.inference.local import lm_card_of
 from reason.llm_service.workers.lm_worker import LMWorker
 from reason.llm_service.workers.process import cache_argument, common_arguments, main, weights_argument
@@ -27,7 +28,7 @@ def load(args: argparse.Namespace) -> LMWorker:
     worker = LMWorker(args, lm_card_of(args.model_path, args.card, tokenizer))
     engine = load_transformers(
         args.model_path, tokenizer, args.device, args.dtype, args.max_model_len, args.max_num_seqs, args.kv_cache_gib,
-        args.cache_mb, args.trust_remote_code, args.share_samples,
+        args.cache_mb, args.trust_remote_code, Engine if args.share_samples else ApartEngine,
     )  # fmt: skip
     worker.face(engine)
     return worker

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from reason.engine.request import EngineError, GenerateRequest, decode_continuation
 from reason.engine.sampling import draw, lowest_kept, uniforms
-from reason.engine.transformers_engine import Engine
+from reason.engine.transformers_engine import ApartEngine, Engine
 from reason.llm_service.workers.wire import read_request
 from tests.reason.engine.tiny import bounds
 
@@ -64,7 +64,8 @@ async def test_samples_that_share_rows_are_the_same_samples_and_cost_fewer_rows(
     rows: dict[bool, int] = {}
     found: dict[bool, list] = {}
     for share in (True, False):
-        other = Engine(engine.model, engine.tokenizer, engine.end_ids, 128, 2**30, share=share)
+        kind = Engine if share else ApartEngine
+        other = kind(engine.model, engine.tokenizer, engine.end_ids, 128, 2**30)
         forward = other._forward
         passed: list[int] = []
         monkeypatch.setattr(other, "_forward", lambda *a, f=forward, p=passed: (p.append(len(a[1])), f(*a))[1])
@@ -184,10 +185,10 @@ async def test_a_cancelled_request_frees_its_rows(engine: Engine) -> None:
     (sample,) = await engine.generate(requested(engine, prompt="2\n", seed=1, max_new_tokens=3))
     assert len(sample.token_ids) <= 3
     for _ in range(100):
-        if engine.active == 0:
+        if engine.samples.active == 0:
             break
         await asyncio.sleep(0.05)
-    assert engine.active == 0
+    assert engine.samples.active == 0
 
 
 async def test_a_model_that_computes_nan_is_an_error_and_nothing_more(engine: Engine) -> None:
@@ -234,7 +235,7 @@ async def test_requests_that_arrive_with_one_that_cannot_start_are_answered(engi
             await asyncio.sleep(0)
         answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(answer, OverflowError) for answer in answers)
-    assert engine.active == engine.rows.active == 0
+    assert engine.samples.active == engine.rows.active == 0
     samples = await asyncio.gather(*map(engine.generate, requests))
     assert all(0 < len(sample.token_ids) <= 5 for (sample,) in samples)
 
