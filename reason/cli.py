@@ -18,7 +18,7 @@ from reason.common.errors import unknown
 
 COMMANDS: dict[str, tuple[str, str]] = {  # what is typed -> (module:function, a line of help)
     "solve": ("reason.solve.command:main", "solve questions here, without services: answer, votes, cost"),
-    "eval": ("reason.evaluation.evaluate:main", "evaluate a search method on a task, over served models"),
+    "eval": ("reason.evaluation.evaluate:main", "evaluate a search method on a task"),
     "serve": ("reason.llm_service.serve:main", "start models as services and watch them, or stop them"),
     "report": ("reason.evaluation.report:main", "accuracy against budget, tokens and seconds of finished runs"),
     "compare": ("reason.evaluation.compare:main", "finished runs side by side, with paired differences"),
