@@ -23,15 +23,12 @@ MAX_MARKERS = 20
 FORMULA_TAIL = 20_000  # characters of the end in which formulas are looked for
 SHORT = 300  # characters of a text that may be an answer as a whole
 
+_THOUGHT = r"[\w:-]{0,20}(?:think|thought|reason|scratchpad|reflect)[\w:-]{0,20}"  # think_fast, seed:think, reasoning
 _THINKING_END = re.compile(
-    r"</(?:think|thinking|thought|reasoning|scratchpad|reflection)>|<\|end_of_thought\|>"
-    r"|◁/think▷",
-    re.IGNORECASE,
+    rf"</{_THOUGHT}>|\[/{_THOUGHT}\]|<\|(?:end_of_|/){_THOUGHT}\|>|<\|{_THOUGHT}_end\|>|◁/think▷", re.IGNORECASE
 )
 _THINKING_START = re.compile(
-    r"<(?:think|thinking|thought|reasoning|scratchpad|reflection)>|<\|begin_of_thought\|>"
-    r"|◁think▷",
-    re.IGNORECASE,
+    rf"<{_THOUGHT}>|\[{_THOUGHT}\]|<\|(?:begin_of_)?{_THOUGHT}(?<!_end)\|>|◁think▷", re.IGNORECASE
 )
 _ANSWER_TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 _LEADING = re.compile(r"(?:<\|im_start\|>\s*assistant|<\|begin_of_solution\|>|<s>|<bos>|<\|assistant\|>)\s*")
@@ -44,7 +41,7 @@ _STEP_TAGS = re.compile(r"\s?ки\b|<\|?step\|?>|<extra_0>|<\|reserved_special_t
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox|bbox)(?![a-zA-Z])\s*(?:\[[^\]]{0,20}\]\s*)?")
 _EMPTY_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{\s*\}")
 _JOINT = re.compile(
-    r"(?:[\s,;&$~]|\\[()\[\],;:! ]|\\(?:quad|qquad|text|textrm|mathrm|mbox|left|right)(?![a-zA-Z])"
+    r"(?:[\s,;&$~`]|\\[()\[\],;:! ]|\\(?:quad|qquad|text|textrm|mathrm|mbox|left|right)(?![a-zA-Z])"
     r"|\\(?:text|textrm|mathrm|mbox)\s*\{\s*(?:and|or|,|;|\\?&)?\s*\}|\{|\}|\b(?:and|or)\b|[或和与及、，])*"
 )
 _MARKERS = re.compile(
@@ -57,12 +54,14 @@ _MARKERS = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 _FINAL = re.compile(r"final answer\s*(?:is|:)", re.IGNORECASE)
+_ANSWER_LINE = re.compile(r"^[\s*_#]*(?:final |correct )?answer[\s*_]*(?:is)?\s*[:：]", re.IGNORECASE | re.MULTILINE)
 _CHOICE = re.compile(
     r"(?:option|choice|choose|pick|select|选项?)\s*(?:is\s*)?[:：]?\s*\(?\b([A-J])\b\)?", re.IGNORECASE
 )
 _HEADING = re.compile(r"\*\*\s*(?:final\s+)?answer\s*:?\s*\*\*\s*:?", re.IGNORECASE)
 _HASHES = re.compile(r"####\s*(.+)")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*(\s*[:：])?")
+_BETWEEN_FORMULAS = re.compile(r"\s*(?:,(?:\s+(?:and|or))?|\s+(?:and|or))\s*(?=[$\\])")
 _DELIMITER = re.compile(r"\\.|\$\$|\$", re.DOTALL)
 _CLOSING = {"$": "$", "$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 _SPACES = re.compile(r"[^\S\n]{3,}|\n(?:[^\S\n]*\n){2,}")
@@ -71,8 +70,11 @@ _NUMBER = re.compile(
     r"(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:[.,]\d+)?|\.\d+)(?:\s?/\s?\d+(?:\.\d+)?(?!/))?(?:\s?\\?%)?(?![\d^_])"
 )
 _ORDINAL = re.compile(r"[A-Za-z]+")
+_SENTENCE = re.compile(r"[.!?。]\s|\n")
+_BEFORE_TIME = re.compile(r"\b(?:in|within|after|during|over|every|per)\s+(?:the\s+)?$", re.IGNORECASE)
+_TIME = re.compile(r"\s*(?:second|minute|hour|day|night|week|month|year)s?\b", re.IGNORECASE)
 _CONCLUSION = re.compile(
-    r"(?:^|[.!?。！？\n$\])]\s*)(?:therefore|thus|hence|so|finally|in conclusion|in total"
+    r"(?:^|[.!?。！？\n$\])]\s*)(?:there (?:are|is)|we have|therefore|thus|hence|so|finally|in conclusion|in total"
     r"|consequently|donc|ainsi|因此|所以|综上(?:所述)?)"
     r"(?![A-Za-z])[,，:]?\s*",
     re.IGNORECASE,
@@ -85,9 +87,15 @@ _STOPS = re.compile(
 _PROSE = re.compile(r"[A-Za-zÀ-ÿ]{2,}")
 
 
-def extract(text: str) -> str | None:
-    """The final answer as the model wrote it, or None. Never raises; looks at the last 100,000 characters at most."""
-    text = _visible(text)
+def extract(text: str, thought: bool = False, cut: bool = False) -> str | None:
+    """The final answer as the model wrote it, or None. Never raises; looks at the last 100,000 characters at most.
+
+    `thought`: whether the prompt ended within a thought (see `opens_thought`); without its end there is no answer.
+    `cut`: whether the text ends because of its length; only what is marked to its end as the answer counts.
+    """
+    text = _visible(text, thought)
+    if cut:
+        text = _marked_to_its_end(text)
     if not text.strip():
         return None
     tags = _ANSWER_TAG.findall(text)
@@ -118,12 +126,44 @@ def extract_gold(text: str) -> str:
     return extract(text) or text
 
 
-def _visible(text: str) -> str:
+def opens_thought(prompt: str) -> bool:
+    """Whether a prompt ends within a thought, as templates of reasoning models do: what follows is the thought."""
+    starts, ends = (list(pattern.finditer(prompt[-TAIL:])) for pattern in (_THINKING_START, _THINKING_END))
+    return (
+        bool(starts)
+        and (not ends or ends[-1].start() < starts[-1].start())
+        and not prompt[-TAIL:][starts[-1].end() :].strip()
+    )
+
+
+def _marked_to_its_end(text: str) -> str:
+    """The text up to the end of its last box that closes, `####` line that ends, or sentence that names the answer."""
+    ends = [0]
+    for match in list(_BOX.finditer(text))[-MAX_BOXES:]:
+        if text[match.end() : match.end() + 1] == "{":
+            content, end = _content(text[match.end() : match.end() + MAX_CHARS], 0)
+            if text[match.end() + end - 1] == "}" and content.strip("$.~ "):
+                ends.append(match.end() + end)
+    ends += [match.end() for match in _HASHES.finditer(text) if text[match.end() : match.end() + 1] == "\n"]
+    for match in list(_MARKERS.finditer(text))[-MAX_MARKERS:]:
+        start = match.end() + len(text[match.end() :]) - len(text[match.end() :].lstrip(" \n:*_"))
+        formula = _first_formula(text[start:])
+        if formula is not None:
+            ends.append(start + formula.end)
+        stop = _STOPS.search(text, match.end() + 1)
+        if stop is not None and text[match.end() : stop.start()].strip(" *_:$\n"):
+            ends.append(stop.end())
+    return text[: max(ends)]
+
+
+def _visible(text: str, thought: bool) -> str:
     """Without thinking blocks, what follows the end of the turn, and step tags."""
     text = _SPACES.sub(lambda m: "\n\n" if "\n" in m.group() else "  ", text[-TAIL:])
     ends = list(_THINKING_END.finditer(text))
     if ends:
         text = text[ends[-1].end() :]
+    elif thought:
+        return ""
     else:
         start = _THINKING_START.search(text)
         if start:
@@ -145,6 +185,7 @@ def _boxes(text: str) -> str | None:
     commas separate from it."""
     starts = list(_BOX.finditer(text))[-MAX_BOXES:]
     parts: list[str] = []
+    alternatives = True
     start = len(text)
     for match in reversed(starts):
         content, end = _content(text[match.end() : match.end() + MAX_CHARS], 0)
@@ -155,16 +196,29 @@ def _boxes(text: str) -> str | None:
                 continue
             final = list(_FINAL.finditer(text, end))
             later = _announced(text[final[-1].end() : final[-1].end() + 2000]) if final else None
+            if later is None:
+                later = _answer_line(text[end:])
             if later is not None:
                 return later  # "the final answer is ..." after the last box
         else:
             between = text[end:start] if end <= start else "x"
             if not _JOINT.fullmatch(between) or not re.search(r"and|or|,|[或和与及、，]", between):
                 break
+            alternatives = alternatives and re.search(r"\bor\b|或", between) is not None
         if content not in parts:
             parts.insert(0, content)
         start = match.start()
-    return ", ".join(parts) or None
+    return (" \\text{ or } " if alternatives else ", ").join(parts) or None
+
+
+def _answer_line(text: str) -> str | None:
+    """What a line `**Answer: D**` after the last box says, where it is a letter or a formula."""
+    lines = list(_ANSWER_LINE.finditer(text))
+    answer = _announced(text[lines[-1].end() :].partition("\n\n")[0][:SHORT]) if lines else None
+    if answer is None or letter(answer) is not None:
+        return answer
+    node = read(clean(answer))
+    return None if isinstance(node, (str, Words)) else answer
 
 
 def _content(text: str, at: int) -> tuple[str, int]:
@@ -208,9 +262,7 @@ def _announced(rest: str) -> str | None:
     rest = rest.lstrip(" \n\t:*_#：=")
     formula = _first_formula(rest)
     if formula is not None:
-        joint = re.match(r"\s*(?:,|,?\s+(?:and|or))\s*(?=[$\\])", rest[formula.end :])
-        following = _first_formula(rest[formula.end + joint.end() :]) if joint else None
-        return f"{formula.content}, {following.content}" if following else formula.content
+        return _joined_formulas(rest, formula)
     stop = _STOPS.search(rest, 1) if rest else None
     segment = rest[: stop.start()] if stop else rest
     segment = segment.strip().strip("*").strip()
@@ -225,6 +277,18 @@ def _announced(rest: str) -> str | None:
     if tail and tail != segment and _is_whole(tail):
         return tail
     return _last_formula(segment) or _last_number(segment) or _few_words(segment)
+
+
+def _joined_formulas(text: str, first: Formula) -> str:
+    """`$2$, $3$ and $5$` as one list, where the first formula is known."""
+    contents, at = [first.content], first.end
+    while len(contents) < MAX_BOXES and (joint := _BETWEEN_FORMULAS.match(text, at)) is not None:
+        following = _first_formula(text[joint.end() :])
+        if following is None:
+            break
+        contents.append(following.content)
+        at = joint.end() + following.end
+    return ", ".join(contents)
 
 
 def _after_hashes(text: str) -> str | None:
@@ -314,12 +378,19 @@ def _last_formula(text: str) -> str | None:
 
 
 def _last_number(text: str) -> str | None:
-    """The last number that is no part of a name, a power, a date or an ordinal."""
+    """The last number that is no part of a name, a power, a date or an ordinal; `in 3 days` is the last choice."""
+    spare: re.Match[str] | None = None
     for match in reversed(list(_NUMBER.finditer(text))):
         letters = _ORDINAL.match(text, match.end())
-        if letters is None or is_unit_symbol(letters.group()) or is_unit(letters.group()):
+        if letters is not None and not is_unit_symbol(letters.group()) and not is_unit(letters.group()):
+            continue
+        if spare is not None and _SENTENCE.search(text, match.end(), spare.start()):
+            break
+        before = text[max(0, match.start() - 20) : match.start()]
+        if not _TIME.match(text, match.end()) or not _BEFORE_TIME.search(before):
             return match.group().strip()
-    return None
+        spare = spare or match
+    return spare.group().strip() if spare is not None else None
 
 
 def _conclusion(text: str) -> str | None:

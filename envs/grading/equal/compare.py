@@ -18,6 +18,7 @@ from envs.grading.read.answer import read
 from envs.grading.read.clean import clean
 from envs.grading.read.letters import is_marked, letter, letter_and_more
 from envs.grading.read.nodes import Call, Named, Node, Num, mentions, number
+from envs.grading.read.remarks import qualified, without_remarks
 
 _COMMA_GROUP = re.compile(r"\d,[1-9]\d\d(?!\d)")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+|-?[1-9]\d{0,2}(?:\.\d{3})+,\d+")
@@ -38,7 +39,7 @@ def compare(gold: str, answer: str, policy: Policy = DEFAULT) -> Verdict:
         return Verdict(True, "equal text", "text")
     if max(len(gold), len(answer)) > MAX_CHARS:
         return Verdict(None, f"too costly: longer than {MAX_CHARS} characters", "guard")
-    left, right = clean(gold), clean(answer)
+    left, right = without_remarks(clean(gold)), without_remarks(clean(answer))
     if not left or not right:
         return Verdict(False, "a blank answer", "text")
     if _BETWEEN.sub("", left) == _BETWEEN.sub("", right):
@@ -101,6 +102,10 @@ def _readings(gold: str, answer: str, policy: Policy) -> Iterator[tuple[Node | s
     more = letter_and_more(gold)
     if more is not None:
         yield read(clean(more[1])), right
+    of_gold, of_answer = qualified(gold), qualified(answer)
+    qualifiers = {plain(text) for text in (of_gold.qualifier, of_answer.qualifier) if text}
+    if len(qualifiers) == 1:
+        yield read(of_gold.answer), read(of_answer.answer)
     if isinstance(left, str) or isinstance(right, str):
         return
     if _COMMA_GROUP.search(gold) or _COMMA_GROUP.search(answer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 from envs.grading.equal.algebra import Undecided
 from envs.grading.equal.judge import Judge, Outcome
@@ -22,6 +23,8 @@ def equal_lists(gold: Node, answer: Node, judge: Judge) -> Outcome:
             return equal_sets_of_numbers(gold, answer, judge)  # (1,2) or (3,4)
     gold_items, answer_items = _items(gold), _items(answer)
     if gold_items is None or answer_items is None:
+        if any(isinstance(node, Listing) and node.word == "or" for node in (gold, answer)):
+            return Outcome(_one_in_several_forms(gold, answer, judge), "list")
         lists = isinstance(gold, Listing) or isinstance(answer, Listing)
         return Outcome(False, "several answers against one" if lists else "list")
     if isinstance(gold, Listing) and isinstance(answer, Listing):
@@ -35,6 +38,13 @@ def equal_lists(gold: Node, answer: Node, judge: Judge) -> Outcome:
         allowed = judge.policy.list_as_set or isinstance(gold, type(answer))
         return Outcome(allowed and judge.unordered(left, right, distinct=True), "set")
     return Outcome(judge.unordered(left, right, distinct=True), "list")
+
+
+def _one_in_several_forms(gold: Node, answer: Node, judge: Judge) -> bool:
+    """15 39/40 or 639/40: alternatives that are all equal are one answer."""
+    left, right = (_values(node.items) if isinstance(node, Listing) else (node,) for node in (gold, answer))
+    items = [*left, *right]
+    return all(judge.same(a, b).equal for a, b in combinations(items, 2))
 
 
 def _two_lists(gold: Listing, answer: Listing, judge: Judge) -> Outcome:

@@ -54,7 +54,9 @@ def is_name(node: Node) -> bool:
     if not isinstance(node, Call):
         return False
     if node.name == "*":
-        return all(isinstance(arg, (Sym, Call)) and _is_letters(arg) for arg in node.args)
+        return all(map(_is_letters, node.args))
+    if node.name == "/":  # of two segments or areas
+        return all(isinstance(arg, Call) and arg.name == "*" and _is_letters(arg) for arg in node.args)
     return node.name in _OF_NAMES and all(map(is_name, node.args))
 
 

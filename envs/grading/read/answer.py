@@ -34,7 +34,9 @@ _REPEATING = [
     re.compile(r"(\d*)\.(\d{0,12}?)(\d)\3{2,}\s*\\ldots"),
 ]
 _DOTTED = re.compile(_DIGITS + r"\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?")
-_TIME = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s*(?:(?:\\text\s*\{\s*)?([AaPp])\s*\.?\s*[Mm]\s*\.?\s*\}?)?")
+_TIME = re.compile(
+    r"(?:\\text\s*\{\s*)?(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s*(?:(?:\\text\s*\{\s*)?([AaPp])\s*\.?\s*[Mm]\s*\.?\s*)?\}?"
+)
 _LETTERED = re.compile(
     r"(-?)\s*\(?\s*(?:\\text\s*\{)?\s*([0-9A-Fa-f]*[0-9][0-9A-Fa-f]*)\}?\s*\)?"
     r"\s*_\s*\{?\s*(?:\\text\s*\{?)?([a-z0-9 ]+?)\}*"
@@ -43,6 +45,7 @@ _IN_BASE = re.compile(
     r"(-?)\s*([0-9A-Fa-f]+)\s*(?:\\text\s*\{\s*)?\(?\s*(?:in"
     r"|to)?\s*base[- ]*\{?([a-z0-9]+)\)?\s*\}?\)?"
 )
+_DEGREE = re.compile(r"(\\sqrt\s*)\[([^\[\]]*)\]")  # of a root, whose brackets are no interval's
 _FRENCH = re.compile(r"([\[\]])([^\[\]()]*[^\[\](),\s][^\[\](),]*[,;][^\[\](),]*[^\[\](),\s][^\[\]()]*)([\[\]])")
 _CASES = re.compile(r"\\\{\s*\\begin\{(?:array|aligned|matrix|gathered|cases|split)\}(?:\{[lcr|]*\})?")
 _EXCEPT = re.compile(
@@ -147,7 +150,8 @@ def _notations(text: str) -> str:
         for pattern in _REPEATING:
             text = pattern.sub(r"\\repeating{\1}{\2}{\3}", text)
     if "]" in text or "[" in text:
-        text = _FRENCH.sub(_french, text)
+        text = _DEGREE.sub("\\1\x01\\2\x02", text)
+        text = _FRENCH.sub(_french, text).replace("\x01", "[").replace("\x02", "]")
     if "\\begin" in text:
         text = _CASES.sub(r"\\begin{cases}", text)
     return text

@@ -110,6 +110,9 @@ _RULES: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\\var(phi|theta|rho|sigma|pi|kappa)(?![a-zA-Z])"), r"\\\1 "),
     (re.compile(r"\\imath(?![a-zA-Z])"), "i"),
     (re.compile(r"\\(?:prime)(?![a-zA-Z])"), "'"),
+    (re.compile(r"\^\s*\{\s*('[' ]*)\}|\^\s*(')"), r"\1\2"),
+    (re.compile(r"(?<=[0-9A-Za-z)}])\s*_\s*(?:\{\s*)?[(\[]\s*(?:\\text\s*\{)?"
+        r"([A-Za-z]+|\d{1,2})\}?\s*[)\]](?:\s*\})?"), r"_{\1}"),
     (re.compile(r"\\colon(?![a-zA-Z])"), ":"),
     (re.compile(r"\\(?:land|wedge)(?![a-zA-Z])"), r"\\text{ and }"),
     (re.compile(r"\\(?:lor|vee)(?![a-zA-Z])"), r"\\text{ or }"),
@@ -122,6 +125,18 @@ _RULES: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\\(?:arctg|atan)(?![a-zA-Z])"), r"\\arctan "),
     (re.compile(r"\\(?:cosec)(?![a-zA-Z])"), r"\\csc "),
 ]  # fmt: skip
+
+
+_ORDINAL = re.compile(
+    r"(?<![A-Za-z\d.,])(\d+)\s*\^?\s*\{?\s*(?:\\(?:text|mathrm|textsuperscript)\s*\{?)?\s*(st|nd|rd|th)(?![A-Za-z])[\s}]*"
+)
+
+
+def _ordinal(match: re.Match[str]) -> str:
+    """12^{th} as a number with words; 2^{th} stays, since no ordinal is written so."""
+    digits, suffix = match.groups()
+    usual = "th" if digits[-2:-1] == "1" else {"1": "st", "2": "nd", "3": "rd"}.get(digits[-1], "th")
+    return f"{digits}\\text{{{suffix}}} " if suffix == usual else match.group()
 
 
 def plain_characters(text: str) -> str:
@@ -195,6 +210,7 @@ def clean(text: str) -> str:
         text = _BINOMIALS.sub(r"\\binom", text)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
+    text = _ORDINAL.sub(_ordinal, text)
     text = SPACE.sub(" ", text).strip()
     while (
         text and (text[-1] in ".,;:。" or text.endswith("\\")) and not text.endswith(("\\ldots", "\\{", "\\}", "\\%"))

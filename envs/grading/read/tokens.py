@@ -189,6 +189,8 @@ def _letters(run: str, glued: bool, subscript: bool, text: str, end: int, tokens
         return
     if _is_time(run, tokens):
         tokens.append(Token("text", run))
+    elif len(run) == 2 and run.isupper() and run not in ("AM", "PM") and run != text and not is_unit(run):  # NO
+        tokens.extend(Token("symbol", char) for char in run)
     elif run in FUNCTIONS or run in _RENAMED:
         tokens.append(Token("function", _RENAMED.get(run, run)))
     elif run in _PLAIN_SYMBOLS:

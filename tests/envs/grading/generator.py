@@ -269,7 +269,8 @@ def different_expressions(rng: random.Random) -> tuple[str, str]:
             (any_sign, f"{b}({any_sign})"), (any_sign, f"-({any_sign})"), (any_sign, f"({any_sign})^2+1"),
             (f"\\lfloor {mixed} \\rfloor", f"\\lfloor {mixed} + 0.{c} \\rfloor"), (f"{x}^2", f"{y}^2"),
             (f"{x} > {low}", f"{x} \\ge {low}"), (f"{x} > {low}", f"{x} > {high}"), (f"{x} > {low}", f"{y} > {low}"),
-            (f"{x}^2 > {a}", f"{x}^2 \\ge {a}"), (f"{x}^2 > {a}", f"{x}^2 > {a}.{c}"), (f"{x}^3 < {a}", f"{x} < {a}"),
+            (f"{x}^2 > {a}", f"{x}^2 \\ge {a}"), (f"{x}^2 > {a}", f"{x}^2 > {a}.{c}"),
+            (f"{x}^3 < {a + 1}", f"{x} < {a + 1}"),
             (f"[{low}, {high}]", f"[{low}, {high})"), (f"({low}, {high})", f"{low} < {x} \\le {high}"),
             (f"{x}^3 > {a}", f"{x} \\ge \\sqrt[3]{{{a}}}"), (f"|{x}| < {b}", f"-{b} < {x} < {b}.{c}"),
             (f"{low} < {x} < {high}", f"{low} < {x} < {high}, {x} \\ne {(low + high) / 2:g}")
