@@ -42,19 +42,23 @@ async def run(args: argparse.Namespace) -> int:
     from reason.evaluation.evaluator import Setup
     from reason.evaluation.manifest import manifest
     from reason.evaluation.shards import part
+    from reason.inference.askable import askable
     from reason.inference.base import Stats
+    from reason.inference.prompting import render
 
     check(args)
     task = load_task(args.task_name)
     if args.is_few_shot and not task.few_shot:
         raise UserError(f"task {task.name!r} has no worked examples: leave out --is_few_shot")
     selected = task.problems(DataOptions(args.split, args.data_path, args.limit, args.shuffle_seed, args.level))
-    problems = part(selected, args.num_shards, args.shard)
+    part(selected, args.num_shards, args.shard)  # refused before a model is opened
     stats = Stats()
     async with contextlib.AsyncExitStack() as stack:
         lm, rm = await models(args, stack, task, stats)
         method, options = searching(args, task, lm)
-        check_prompt(lm, task, problems[0], options)
+        examples = task.few_shot if options.few_shot else ()
+        selected = await askable(selected, lambda problem: render(lm.card, task.prompt(problem), examples), lm)
+        problems = part(selected, args.num_shards, args.shard)
         options, measured = await with_steps(args, selected, task, lm, method, options)
         config = manifest(args, selected, lm, rm, options) | ({"measured_steps": measured} if measured else {})
         if args.resume_dir is not None:
@@ -149,16 +153,6 @@ async def with_steps(
         print(steps)
         measured = steps.to_json()
     return dataclasses.replace(options, steps_per_solution=measured["steps_per_solution"]), measured
-
-
-def check_prompt(lm: LanguageModel, task: Task, problem: Problem, options: SearchOptions) -> None:
-    """Lay out one prompt, so that a card without a layout is named before the run and not in each record."""
-    from reason.inference.prompting import render
-
-    try:
-        render(lm.card, task.prompt(problem), task.few_shot if options.few_shot else ())
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -300,3 +300,14 @@ def test_eval_scripts_run_under_plain_sh_from_any_folder(tmp_path, services, nam
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(records_of(folder_of(done))) == 3
+
+
+def test_questions_that_cannot_be_asked_are_left_out_and_counted(tmp_path, services):
+    rows = [{"question": p.question, "answer": p.answer} for p in PROBLEMS[:3]]
+    rows += [{"problem": "9 + 3 \ud83d", "answer": "12"}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = [*BEST_OF_4, "--task_name", "MATH", "--data_path", tmp_path / "rows.jsonl"]
+    done = call(*words, "--controller_addr", services, "--save_dir", tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 4 questions cannot be asked and are left out, such as MATH/3: it holds half a character" in done.stderr
+    assert len(records_of(folder_of(done))) == 3
