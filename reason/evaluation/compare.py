@@ -20,7 +20,7 @@ from reason.evaluation.runs import Run, gaps, pool, read
 from reason.evaluation.shards import merge
 from reason.guided_search import METHODS
 
-Row = dict[str, Any]
+ComparedRow = dict[str, Any]
 COLUMNS = (  # title and key; a key that no row has is left out
     ("method", "method"), ("scorer", "scorer"), ("settings", "settings"), ("n", "questions"), ("accuracy", "headline"),
     ("majority", "majority_vote"), ("coverage", "coverage"), ("LM tok/q", "lm_tokens"), ("PRM tok/q", "prm_tokens"),
@@ -29,9 +29,9 @@ COLUMNS = (  # title and key; a key that no row has is left out
 TITLES = {"accuracy": "headline", "majority": "majority_vote"}  # columns whose votes have another name
 
 
-def row(run: Run) -> Row:
+def row(run: Run) -> ComparedRow:
     """One flat row of the table; accuracies as [mean, low, high]. Tokens are means a question and seed."""
-    found: Row = {
+    figures: ComparedRow = {
         "run": run.name,
         "method": run.config["method"],
         "scorer": run.config["RM"] or "-",
@@ -44,8 +44,8 @@ def row(run: Run) -> Row:
     }
     for name in next(iter(run.results.values()), {}):
         if name != TOKENS:
-            found[name] = list(stats.bootstrap([result[name] for result in run.results.values()]))
-    return found
+            figures[name] = list(stats.bootstrap([result[name] for result in run.results.values()]))
+    return figures
 
 
 def _settings(config: dict[str, Any]) -> str:
@@ -57,7 +57,7 @@ def _settings(config: dict[str, Any]) -> str:
     return shape if method and method.greedy else f"{shape}, T={sampling['temperature']}"
 
 
-def difference(run: Run, vote: str, other: Run, other_vote: str) -> Row | None:
+def difference(run: Run, vote: str, other: Run, other_vote: str) -> ComparedRow | None:
     """Paired difference of two votes over the questions that both answered; None when there is no such question."""
     if run.config["dataset"]["task"] != other.config["dataset"]["task"]:
         raise UserError(f"{run.name} and {other.name} are of different tasks")
@@ -79,7 +79,7 @@ def difference(run: Run, vote: str, other: Run, other_vote: str) -> Row | None:
     }
 
 
-def table(rows: list[Row], markdown: bool) -> str:
+def table(rows: list[ComparedRow], markdown: bool) -> str:
     """The rows as aligned text, or as a Markdown table."""
     shown = [(title, key) for title, key in COLUMNS if any(key in r for r in rows)]
     return layout([[title for title, _ in shown], *([_cell(r.get(key)) for _, key in shown] for r in rows)], markdown)
@@ -106,15 +106,15 @@ def _cell(value: Any) -> str:
 
 def sides(runs: list[Run], against: list[str]) -> list[tuple[Run | None, str]]:
     """(run, vote) of each `RUN:vote`; an empty RUN is None, every run itself, a missing vote the headline."""
-    found = []
+    chosen = []
     for wanted in against:
         name, _, vote = wanted.rpartition(":") if ":" in wanted else (wanted, "", "")
         other = (next((run for run in runs if _same(run, name)), None) or read(Path(name))) if name else None
-        found.append((other, TITLES.get(vote, vote) or "headline"))
-    return found
+        chosen.append((other, TITLES.get(vote, vote) or "headline"))
+    return chosen
 
 
-def differences(runs: list[Run], others: list[tuple[Run | None, str]]) -> list[Row]:
+def differences(runs: list[Run], others: list[tuple[Run | None, str]]) -> list[ComparedRow]:
     """Every run's headline against each of the other sides."""
     pairs = [(run, other or run, vote) for other, vote in others for run in runs]
     apart = [(run, other, vote) for run, other, vote in pairs if not (run is other and vote == "headline")]

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-Row = dict[str, Any]
+CurvePoint = dict[str, Any]  # a run at one budget, as report.py tells it
 X_AXES = {
     "budget": "Budget N (solutions' worth of sampled steps)",
     "lm_tokens": "LM tokens generated per question",
@@ -49,7 +49,7 @@ PRINT: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def draw(rows: Sequence[Row], out: Path) -> list[Path]:
+def draw(rows: Sequence[CurvePoint], out: Path) -> list[Path]:
     """Write accuracy_by_<x>.png and .svg for every axis on which there is something; returns the files.
 
     `rows` are those of report.py: label, method, LM, scorer, headline as (mean, low, high), and the axes' values.
@@ -73,7 +73,7 @@ def save(figure: Figure, path: Path) -> list[Path]:
     return files
 
 
-def _figure(rows: Sequence[Row], x: str) -> Figure:
+def _figure(rows: Sequence[CurvePoint], x: str) -> Figure:
     """One panel for each LM and scorer, side by side on one scale of accuracy; what has no scorer is in each."""
     panels = list(dict.fromkeys((row["LM"], row["scorer"]) for row in rows if row["scorer"] != "-"))
     panels = panels or [(lm, "-") for lm in dict.fromkeys(row["LM"] for row in rows)]
@@ -93,7 +93,7 @@ def _figure(rows: Sequence[Row], x: str) -> Figure:
     return figure
 
 
-def _styles(rows: Iterable[Row]) -> dict[str, tuple[str, str, Any]]:
+def _styles(rows: Iterable[CurvePoint]) -> dict[str, tuple[str, str, Any]]:
     """Curve -> style: its method's own; the next free one for a second curve of a method, or an unknown method."""
     methods = {row["label"]: row["method"] for row in rows if row["method"] != "cot"}
     styles: dict[str, tuple[str, str, Any]] = {}
@@ -106,7 +106,7 @@ def _styles(rows: Iterable[Row]) -> dict[str, tuple[str, str, Any]]:
     return styles
 
 
-def _panel(axes: Axes, rows: Sequence[Row], x: str, styles: dict[str, tuple[str, str, Any]]) -> None:
+def _panel(axes: Axes, rows: Sequence[CurvePoint], x: str, styles: dict[str, tuple[str, str, Any]]) -> None:
     """Every curve with its band; greedy chain of thought as a horizontal line."""
     for label, (colour, marker, line) in styles.items():
         points = sorted((row for row in rows if row["label"] == label and row[x]), key=lambda row: row[x])
@@ -145,7 +145,7 @@ def _scale(axes: Axes, values: Sequence[float], budget: bool) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _legend(rows: Sequence[Row], styles: dict[str, tuple[str, str, Any]]) -> list[Line2D]:
+def _legend(rows: Sequence[CurvePoint], styles: dict[str, tuple[str, str, Any]]) -> list[Line2D]:
     """The curves, best at its largest budget first, then greedy and what a hollow marker is."""
 
     def last(label: str) -> float:

@@ -67,13 +67,13 @@ def dataset_hash(problems: Sequence[Problem]) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that are installed here; nothing is imported."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def commit() -> str | None:

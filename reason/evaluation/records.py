@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TextIO
 
 from reason.common.errors import UserError
 from reason.common.files import json_line, locked, read_json, whole_file, whole_lines, write_json
+from reason.guided_search.flags import own_options
 
 CONFIG, RECORDS, AVERAGES = "config.json", "record.jsonl", "avg_result.json"
 # arguments that may differ on resume
@@ -91,7 +92,7 @@ def resume(path: Path, config: Record) -> RunFolder:
     """Open an older run's folder; refuses another configuration, and a folder that another process writes."""
     if not (path / CONFIG).is_file():
         raise UserError(f"--resume_dir {path}: not a run folder, it has no {CONFIG}")
-    difference = first_difference(read_config(path), config)
+    difference = first_difference(with_newer_options(read_config(path), config), config)
     if difference:
         raise UserError(f"--resume_dir {path}: {difference}; give the run's own value, or start a new run")
     lock = locked(path / CONFIG)
@@ -99,6 +100,17 @@ def resume(path: Path, config: Record) -> RunFolder:
     with whole_file(path / RECORDS) as file:
         file.writelines(map(json_line, records))
     return RunFolder(path, [summary(record) for record in records], lock)
+
+
+def with_newer_options(old: Record, new: Record) -> Record:
+    """An older run's configuration, with the defaults of methods' options that there were not when it was started."""
+
+    def filled(part: str) -> Record:
+        defaults = own_options()
+        stated: Record = old.get(part, {})
+        return {name: defaults[name] for name in new[part] if name in defaults} | stated
+
+    return old | {part: filled(part) for part in ("arguments", "method_config")}
 
 
 def read_config(path: Path) -> Record:

@@ -11,7 +11,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reason.common.command import Parser, positive, run_command
 from reason.common.errors import UserError
@@ -21,18 +21,19 @@ from reason.evaluation.runs import Run, budget_of, choices, gaps, pool, read
 from reason.evaluation.shards import merge
 from reason.evaluation.subsample import subsample
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from reason.evaluation.curves import CurvePoint
 
 
-def rows_of(runs: list[Run]) -> list[Row]:
+def rows_of(runs: list[Run]) -> list[CurvePoint]:
     """One flat row a run, sorted by scorer, method and budget. Tokens and seconds are means a question and seed."""
     rows = [_row(run, label) for run, label in zip(runs, labels(runs))]
     return sorted(rows, key=lambda r: (r["scorer"] != "-", r["LM"], r["scorer"], r["label"], r["budget"] or 0))
 
 
-def _row(run: Run, label: str) -> Row:
+def _row(run: Run, label: str) -> CurvePoint:
     count = max(1, run.questions)
-    row: Row = {
+    row: CurvePoint = {
         "label": label,
         "method": run.config["method"],
         "LM": run.config["LM"],
@@ -66,13 +67,13 @@ def curve_arguments(config: dict[str, Any]) -> dict[str, Any]:
 
 def labels(runs: list[Run]) -> list[str]:
     """The name of each run's curve: its method, with those arguments in which runs of the method differ."""
-    found = []
+    names = []
     for run in runs:
         mine = curve_arguments(run.config)
         same = [curve_arguments(other.config) for other in runs if other.config["method"] == run.config["method"]]
         different = [name for name in mine if any(name in other and other[name] != mine[name] for other in same)]
-        found.append(" ".join([run.config["method"], *(f"{name}={mine[name]}" for name in different)]))
-    return found
+        names.append(" ".join([run.config["method"], *(f"{name}={mine[name]}" for name in different)]))
+    return names
 
 
 def with_subsampled(runs: list[Run], budgets: list[int] | None) -> list[Run]:
@@ -85,18 +86,18 @@ def with_subsampled(runs: list[Run], budgets: list[int] | None) -> list[Run]:
         if run.config["method"] == "best_of_n":
             key = [curve_arguments(run.config), *(run.config[name] for name in ("LM", "RM", "dataset"))]
             curves.setdefault(json.dumps([key, run.config["gen_config"].get("seed")], sort_keys=True), []).append(run)
-    found = list(runs)
+    every_run = list(runs)
     for curve in curves.values():
         largest = max(curve, key=lambda run: budget_of(run.config) or 0)
         most, there = budget_of(largest.config) or 0, {budget_of(run.config) for run in curve}
         wanted = [2**i for i in range(most.bit_length())] if budgets is None else budgets
         smaller = [budget for budget in sorted(set(wanted)) if budget < most and budget not in there]
         if smaller and largest.results:
-            found += subsample(largest, smaller)
-    return found
+            every_run += subsample(largest, smaller)
+    return every_run
 
 
-def notes_of(runs: list[Run], rows: list[Row]) -> list[str]:
+def notes_of(runs: list[Run], rows: list[CurvePoint]) -> list[str]:
     """What a reader of the table must know: runs that are not whole, other problems, what was not measured."""
     notes = [gap for run in runs for gap in gaps(run.name, run.config, run.questions, run.errors)]
     counts = Counter(run.config["dataset"].get("sha256") for run in runs)
@@ -116,7 +117,7 @@ COLUMNS = ("method", "scorer", "budget", "problems", "accuracy [95 %]", "majorit
            "s/q", "errors")  # fmt: skip
 
 
-def cells_of(row: Row) -> list[str]:
+def cells_of(row: CurvePoint) -> list[str]:
     """The row as the table shows it; accuracies in percent."""
     about = "~" if row["subsampled_from"] else ""
     budget = "-" if row["budget"] is None else str(row["budget"])

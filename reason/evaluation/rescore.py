@@ -93,7 +93,7 @@ async def rescore(
                 raise ServiceError(f"{run / records.RECORDS}, line {line}: {error}") from None
 
     try:
-        found = await together(scored(line, row) for line, row in enumerate(rows, 1))
+        new_rows = await together(scored(line, row) for line, row in enumerate(rows, 1))
     finally:
         await grader.close()
     config |= {
@@ -104,7 +104,7 @@ async def rescore(
     }
     folder = records.create(save_dir, task.name, config["method"], config)
     try:
-        for row in found:
+        for row in new_rows:
             folder.append(row)
         folder.write_averages(averages(folder.finished))
     finally:

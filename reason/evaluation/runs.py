@@ -49,10 +49,10 @@ def read(path: Path) -> Run:
 def gaps(name: str, config: dict[str, Any], questions: int, errors: int) -> list[str]:
     """What a reader must know of a run that has not ended, or in which questions failed."""
     planned, which = config["dataset"].get("questions", questions), f"{config['method']} in {name}"
-    found = [f"{which} has not ended: {questions} of {planned} questions."] if questions < planned else []
+    notes = [f"{which} has not ended: {questions} of {planned} questions."] if questions < planned else []
     if errors:
-        found.append(f"{which}: {errors} questions failed and are in no accuracy; --resume_dir tries them again.")
-    return found
+        notes.append(f"{which}: {errors} questions failed and are in no accuracy; --resume_dir tries them again.")
+    return notes
 
 
 def choices(config: dict[str, Any]) -> dict[str, Any]:
@@ -89,8 +89,8 @@ def join(group: list[Run], what: str) -> Run:
         return group[0]
     results, ledger = {}, Ledger()
     for identifier in dict.fromkeys(identifier for run in group for identifier in run.results):
-        found = [run.results[identifier] for run in group if identifier in run.results]
-        results[identifier] = {name: stats.mean([result[name] for result in found]) for name in found[0]}
+        answered = [run.results[identifier] for run in group if identifier in run.results]
+        results[identifier] = {name: stats.mean([result[name] for result in answered]) for name in answered[0]}
     for run in group:
         ledger.add(run.ledger)
     more = f"{len(group) - 1} more {what}{'s' if len(group) > 2 else ''}"

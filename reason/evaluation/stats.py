@@ -12,7 +12,7 @@ RESAMPLES = 10_000
 _CHUNK = 2_000_000  # resampled values held at once, 16 MB
 
 
-class Interval(NamedTuple):
+class Estimate(NamedTuple):
     """An estimate with its 95 % interval."""
 
     mean: float
@@ -27,7 +27,7 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def bootstrap(values: Sequence[float], seed: int = 0, resamples: int = RESAMPLES) -> Interval:
+def bootstrap(values: Sequence[float], seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """Mean of shape (n,) values with the percentile bootstrap's 95 % interval (Efron, 1979).
 
     The values' order makes no difference: questions end in another one each time.
@@ -43,10 +43,10 @@ def bootstrap(values: Sequence[float], seed: int = 0, resamples: int = RESAMPLES
         count = min(rows, resamples - start)
         means[start : start + count] = data[rng.integers(0, n, size=(count, n))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(estimate, float(low), float(high))
+    return Estimate(estimate, float(low), float(high))
 
 
-def paired_bootstrap(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Interval:
+def paired_bootstrap(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Estimate:
     """Mean of a - b over the same questions, in the same order, with its 95 % interval."""
     if len(a) != len(b):
         raise ValueError(f"paired values must be equally many, not {len(a)} and {len(b)}")

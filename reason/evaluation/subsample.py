@@ -32,7 +32,7 @@ def subsample(run: Run, budgets: Sequence[int], seed: int = 0) -> list[Run]:
     most = budget_of(run.config)
     assert most is not None
     results = asyncio.run(_results(run, budgets, seed))
-    return [_at(run, budget, most, {i: found[budget] for i, found in results.items()}) for budget in budgets]
+    return [_at(run, budget, most, {i: by_budget[budget] for i, by_budget in results.items()}) for budget in budgets]
 
 
 def _at(run: Run, budget: int, most: int, results: dict[str, dict[str, float]]) -> Run:
@@ -50,7 +50,7 @@ def _at(run: Run, budget: int, most: int, results: dict[str, dict[str, float]]) 
 
 async def _results(run: Run, budgets: Sequence[int], seed: int) -> dict[str, dict[int, dict[str, float]]]:
     """Question -> budget -> result, of the questions that were answered."""
-    grader, found = load_task(run.config["dataset"]["task"]).grader(), {}
+    grader, by_budget = load_task(run.config["dataset"]["task"]).grader(), {}
     how = run.config["cards"]["RM"]["aggregation"] if run.config["RM"] else None
     try:
         for folder in run.folders:
@@ -58,12 +58,12 @@ async def _results(run: Run, budgets: Sequence[int], seed: int) -> dict[str, dic
                 if record["error"] is None:
                     if len(record["output"]) < max(budgets):
                         raise UserError(f"{folder}: question {record['id']} has too few solutions")
-                    found[record["id"]] = await _question(record, budgets, how, grader, seed)
+                    by_budget[record["id"]] = await _question(record, budgets, how, grader, seed)
     except (KeyError, TypeError) as error:
         raise UserError(f"{run.name}: a record's output cannot be voted over again: {error!r}") from None
     finally:
         await grader.close()
-    return found
+    return by_budget
 
 
 async def _question(

@@ -11,7 +11,7 @@ from reason.guided_search.node import Node
 from reason.guided_search.solution import Solution
 from reason.guided_search.tree import SearchTree
 
-Judge = Callable[[list[Node]], Awaitable[list[float]]]
+Worth = Callable[[list[Node]], Awaitable[list[float]]]
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ async def last_score(nodes: list[Node]) -> list[float]:
 
 
 async def beam_search(
-    tree: SearchTree, width: int, beam_size: int, max_depth: int, judge: Judge = last_score
+    tree: SearchTree, width: int, beam_size: int, max_depth: int, worth: Worth = last_score
 ) -> list[Solution]:
     """The first round draws width * beam_size steps from the root; each round keeps the best `beam_size` nodes,
     finished ones included, and draws `width` from each that grows; the last round writes to the end.
 
     In the paper's symbols width is M and width * beam_size is N. Equal samples are one beam here: when fewer different
-    ones than `beam_size` are there, those share the round's draws. `judge` says what each new node is worth; it is
+    ones than `beam_size` are there, those share the round's draws. `worth` says what each new node is worth; it is
     asked only where there is a choice. Returns every solution that was finished on the way, for the vote, as often as
     it was drawn.
     """
@@ -54,8 +54,8 @@ async def beam_search(
     for depth in range(2, max_depth + 2):
         finished += [leaf for leaf in children if leaf.finished for _ in range(leaf.count)]
         beam = children + [node for node in beam if node.finished]
-        worth = await (judge if len(beam) > beam_size else last_score)(beam)
-        beam = best(beam, worth, beam_size)
+        values = await (worth if len(beam) > beam_size else last_score)(beam)
+        beam = best(beam, values, beam_size)
         growing = [node for node in beam if not node.finished]
         if not growing:
             break
@@ -66,7 +66,7 @@ async def beam_search(
     return tree.solutions()
 
 
-def best(nodes: list[Node], worth: list[float], k: int) -> list[Node]:
-    """The k nodes of the greatest worth, best first; among equals the better scored, then the first drawn."""
-    order = sorted(range(len(nodes)), key=lambda i: (-worth[i], -nodes[i].score))
+def best(nodes: list[Node], values: list[float], k: int) -> list[Node]:
+    """The k nodes of the greatest values, best first; among equals the better scored, then the first drawn."""
+    order = sorted(range(len(nodes)), key=lambda i: (-values[i], -nodes[i].score))
     return [nodes[i] for i in order[:k]]

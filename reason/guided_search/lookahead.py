@@ -32,10 +32,10 @@ async def lookahead(tree: SearchTree, width: int, beam_size: int, max_depth: int
     only judge: what they wrote is no part of the tree. No rollout is made where all candidates are kept.
     """
 
-    async def judge(nodes: list[Node]) -> list[float]:
+    async def worth(nodes: list[Node]) -> list[float]:
         return await asyncio.gather(*(look_ahead(tree, node, k) for node in nodes))
 
-    return await beam_search(tree, width, beam_size, max_depth, judge)
+    return await beam_search(tree, width, beam_size, max_depth, worth)
 
 
 async def look_ahead(tree: SearchTree, node: Node, steps: int) -> float:

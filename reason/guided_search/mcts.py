@@ -31,6 +31,7 @@ class VanilaMCTS(MCTS):
     """Monte Carlo tree search: paths from the root to the end of a solution."""
 
     rollout: str = option("value", "how to go on below a leaf", choices=("value", "prior", "full", "none"))
+    vain_walks: int = option(8, "walks in a row that find nothing new end a search without a budget", least=1)
 
     async def search(self, tree: SearchTree) -> list[Solution]:
         """See `vanila_mcts`."""
@@ -49,33 +50,35 @@ async def vanila_mcts(
 ) -> list[Solution]:
     """At most `num_path` different solutions, in the order in which they were found.
 
-    Ends early when 8 * num_path walks in a row found nothing new (the policy has no more to say), when 4 * num_path *
-    max_depth expansions did not find them, and when the tree's budget of steps is used up: paths that are then on their
-    way are left, unless nothing was found, when one sample ends the best of them.
+    Without a budget it ends early when `vain_walks` walks in a row found no new step and no new solution (the policy
+    has no more to say), and when 4 * num_path * max_depth expansions did not find them. With one it ends when the
+    budget of steps is used up: paths that are then on their way are left, unless no solution was found, when one sample
+    ends the best of them.
     """
     puct = Puct(options)  # whose closed nodes are the leaves that were walked to
     tree.visits = puct.visits
-    expansions, found = 4 * num_path * max_depth, 0
+    expansions, walked = 4 * num_path * max_depth, 0  # walked: solutions
+    vain_walks = options.vain_walks if num_path < math.inf else math.inf
     known, in_vain = -1, 0  # nodes and solutions at the last progress; walks since
 
     def done(leaf: Node) -> None:
-        nonlocal found
+        nonlocal walked
         puct.closed.add(leaf)
         tree.collect([leaf])
-        found += 1
+        walked += 1
 
     def start(on_their_way: int) -> Walk | None:
         nonlocal known, in_vain
-        if tree.nodes + found > known:
-            known, in_vain = tree.nodes + found, 0
-        exhausted = tree.draws >= expansions or in_vain >= 8 * num_path
-        if found + on_their_way >= num_path or exhausted or not can_draw(tree):
+        if tree.nodes + walked > known:
+            known, in_vain = tree.nodes + walked, 0
+        exhausted = tree.draws >= expansions or in_vain >= vain_walks
+        if walked + on_their_way >= num_path or exhausted or not can_draw(tree):
             return None
         in_vain += 1
         return walk(tree, puct, tree.root, width, max_depth, options.rollout, done)
 
     await drive(tree, puct, start)
-    if not found and (leaf := await finish(tree, puct, tree.root)):
+    if not walked and (leaf := await finish(tree, puct, tree.root)):
         tree.collect([leaf])
     return tree.solutions()
 

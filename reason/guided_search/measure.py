@@ -51,7 +51,7 @@ async def measure_steps(
     """
     ledger, first = Ledger(), problems[:QUESTIONS]
     options = replace(options, budget=None, max_tokens_per_question=None, max_seconds_per_question=None)
-    found: dict[str, list[Solution]] = {}
+    by_question: dict[str, list[Solution]] = {}
     errors: list[ModelError] = []
 
     async def sample(problem: Problem) -> tuple[str, list[Solution]]:
@@ -62,14 +62,14 @@ async def measure_steps(
             errors.append(error)
         return problem.id, tree.solutions()
 
-    await each(first, num_worker, sample, lambda result: found.update([result]))
-    solutions = [solution for sampled in found.values() for solution in sampled]
+    await each(first, num_worker, sample, lambda result: by_question.update([result]))
+    solutions = [solution for sampled in by_question.values() for solution in sampled]
     if not solutions:
         raise RunError(f"no solution could be sampled to count its steps: {errors[0]}")
     lengths, n = [max(1, len(solution.steps)) for solution in solutions], len(solutions)
     return MeasuredSteps(
         steps_per_solution=round(sum(lengths) / n, 4),
-        questions=sum(bool(sampled) for sampled in found.values()),
+        questions=sum(map(bool, by_question.values())),
         solutions=n,
         one_step=round(sum(length == 1 for length in lengths) / n, 4),
         cut=round(sum(solution.finish_reason == "length" for solution in solutions) / n, 4),

@@ -96,3 +96,15 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--save_dir"):
         records.create(tmp_path / "file", "arithmetic", "cot", CONFIG)
+
+
+def test_a_run_from_before_an_option_of_a_method_goes_on_with_its_default(tmp_path):
+    folder = records.create(tmp_path, "arithmetic", "cot", CONFIG)
+    folder.close()
+
+    def now(value):
+        return CONFIG | {part: CONFIG[part] | {"wave_size": value} for part in ("arguments", "method_config")}
+
+    records.resume(folder.path, now(4)).close()
+    with pytest.raises(UserError, match="--wave_size was 4 and is 5"):
+        records.resume(folder.path, now(5))

@@ -57,8 +57,12 @@ async def test_no_finished_leaf_is_walked_twice():
 
 
 async def test_a_policy_without_choice_ends_the_search():
-    tree = grow(ScriptedLM({"": ["a\n"], "a\n": ["answer 1"]}), ScriptedRM({"a\n": 0.5, "answer 1": 0.5}))
-    assert [s.answer for s in await vanila_mcts(tree, 8, 2, 3, USUAL)] == ["1"]
+    for vain_walks in (1, 8):
+        lm = ScriptedLM({"": ["a\n"], "a\n": ["answer 1"]})
+        tree = grow(lm, ScriptedRM({"a\n": 0.5, "answer 1": 0.5}))
+        options = VanilaMCTS(vain_walks=vain_walks)
+        assert [s.answer for s in await vanila_mcts(tree, 8, 2, 3, options)] == ["1"]
+        assert len(lm.asked) == 2 + vain_walks  # each walk in vain draws once again
 
 
 async def test_draws_go_where_the_prefix_is_good_and_what_follows_is_not():
@@ -66,7 +70,7 @@ async def test_draws_go_where_the_prefix_is_good_and_what_follows_is_not():
     script = {"": ["good\n"], "good\n": ["bad\n", "bad\n", "bad\n", "bad\n", "bad\n", "good 2\n"]}
     script |= {"good\nbad\n": ["bad answer 1"], "good\ngood 2\n": ["answer right"]}
     tree = grow(ScriptedLM(script), OracleRM(TASK))
-    solutions = await vanila_mcts(tree, 2, 2, 5, USUAL)
+    solutions = await vanila_mcts(tree, 2, 2, 5, VanilaMCTS(vain_walks=16))
     assert PROBLEM.answer in [s.answer for s in solutions]
 
 
