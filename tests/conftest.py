@@ -32,10 +32,10 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail a skipped test that is marked vllm where vLLM must start, so that a broken engine is not overlooked."""
     report = yield
-    skipped = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
-    if skipped and item.get_closest_marker("vllm") and vllm_must_start():
+    why = call.excinfo
+    if why and why.errisinstance(pytest.skip.Exception) and item.get_closest_marker("vllm") and vllm_must_start():
         report.outcome = "failed"
-        report.longrepr = f"skipped ({call.excinfo.value}), but this CPU has AVX-512: vLLM must start, or set VLLM=none"
+        report.longrepr = f"skipped ({why.value}), but this CPU has AVX-512: vLLM must start, or set VLLM=none"
     return report
 
 

@@ -58,6 +58,7 @@ def solve_text(prompt: str, seed: int, temperature: float, stop: Sequence[str], 
         return "?"
     while isinstance(expr, Op):
         path, node = next(reductions(expr))
+        assert isinstance(node.left, int) and isinstance(node.right, int)
         value = apply(node.op, node.left, node.right)
         if chance(to_text(expr), seed if temperature > 0 else "greedy") < error_rate:
             value += 10
@@ -80,8 +81,11 @@ class FakeLM:
     def __init__(self, failing: Sequence[str] = (), delay: float = 0.0) -> None:
         self.failing, self.delay, self.in_flight, self.most_in_flight = failing, delay, 0, 0
 
-    async def generate(self, prompt: str, sampling: Sampling, seeds: Sequence[int], ledger: Ledger) -> list[Sample]:
+    async def generate(
+        self, prompt: str | Sequence[int], sampling: Sampling, seeds: Sequence[int], ledger: Ledger
+    ) -> list[Sample]:
         """See `LanguageModel.generate`."""
+        assert isinstance(prompt, str)
         self.in_flight += 1
         self.most_in_flight = max(self.in_flight, self.most_in_flight)
         await asyncio.sleep(self.delay * chance(prompt, *seeds))
@@ -92,6 +96,13 @@ class FakeLM:
         ledger.lm_calls += 1
         ledger.generated_tokens += sum(map(len, texts))
         return [Sample(text, len(text), "stop") for text in texts]
+
+    async def logprobs_of(self, prompt: str, tokens: Sequence[str], ledger: Ledger) -> list[float]:
+        """See `LanguageModel.logprobs_of`."""
+        raise ModelError("a fake tells none")
+
+    async def close(self) -> None:
+        """See `LanguageModel.close`."""
 
 
 class FakeRM:
@@ -104,6 +115,9 @@ class FakeRM:
         """See `RewardModel.score`."""
         ledger.prm_calls += 1
         return [judge_scores(problem.question, steps) for steps in solutions]
+
+    async def close(self) -> None:
+        """See `RewardModel.close`."""
 
 
 def judge_scores(question: str, steps: Sequence[str]) -> list[float]:

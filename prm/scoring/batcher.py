@@ -38,12 +38,12 @@ class Batcher:
         """As Scorer.run; a call that is cancelled leaves the queue."""
         owner = owners([layout.key for layout in layouts])
         loop = asyncio.get_running_loop()
-        found = {i: loop.create_future() for i in sorted(set(owner)) if layouts[i].scores}
-        self.queue += [Waiting(layouts[i], future) for i, future in found.items()]
+        futures = {i: loop.create_future() for i in sorted(set(owner)) if layouts[i].scores}
+        self.queue += [Waiting(layouts[i], future) for i, future in futures.items()]
         if self.queue and (self.draining is None or self.draining.done() or self.draining.get_loop() is not loop):
             self.draining = loop.create_task(self._drain())
-        found = dict(zip(found, await asyncio.gather(*found.values()), strict=True))
-        return gather(found, owner, layouts)
+        scored = dict(zip(futures, await asyncio.gather(*futures.values()), strict=True))
+        return gather(scored, owner, layouts)
 
     def close(self) -> None:
         """End the thread after the batch it is at; calls that wait are cancelled."""

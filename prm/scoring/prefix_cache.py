@@ -122,19 +122,21 @@ class PrefixCache:
         for node in ends:
             if node is None or not self.trie.fresh(node):
                 continue
-            while self.trie.fresh(node.parent):
-                node = node.parent
+            anchor = node.parent
+            while anchor is not None and self.trie.fresh(anchor):
+                node, anchor = anchor, anchor.parent
+            assert anchor is not None  # the root is never fresh
             if node in seen:
                 continue
             seen.add(node)
             nodes = list(subtree(node))
             tokens = sum(len(n.tokens) for n in nodes)
-            row = rows.get(node.parent)
+            row = rows.get(anchor)
             if row is not None and row.tokens + tokens <= ROW_TOKENS:
                 row.nodes += nodes
                 row.tokens += tokens
             else:
-                rows[node.parent] = row = Row(node.parent, nodes, tokens)
+                rows[anchor] = row = Row(anchor, nodes, tokens)
                 done.append(row)
         return done
 

@@ -123,7 +123,7 @@ class Scorer:
         tokenizer = AutoTokenizer.from_pretrained(
             folder if own_tokenizer else base, trust_remote_code=trust_remote_code
         )
-        second = None
+        second: Any = None
         if card.head == "implicit":
             if not (reference_model or card.reference_model):
                 raise UserError(f"card {card.name!r}: head implicit needs a reference_model")
@@ -238,7 +238,7 @@ class Scorer:
         reason = unfit(self.model, self.layouter.max_length)
         if self.head is None:
             reason = f"scores of head {self.card.head} need the logits of every token"
-        if reason is None:
+        elif reason is None:
             layouts = self._small_tree()
             in_full = self.forward(layouts)  # with the model's own attention, which the cache replaces
             own = self.model.config._attn_implementation
@@ -256,11 +256,12 @@ class Scorer:
 
     def _disagreement(self, layouts: Sequence[Layout], in_full: Sequence[list[float] | ScoreError]) -> str | None:
         """How scores by way of the cache differ from those in full; None where they do not."""
-        full = [score for scores in in_full for score in scores]
+        full = [score for scores in in_full if not isinstance(scores, ScoreError) for score in scores]
         try:
-            cached = [score for layout in layouts for score in self.compute([layout])[0].scores]
+            through_cache = [self.compute([layout])[0].scores for layout in layouts]
         except Exception as error:  # whatever a model makes of keys and values that it did not lay out itself
             return f"{type(error).__name__}: {error}"
+        cached = [score for scores in through_cache if not isinstance(scores, ScoreError) for score in scores]
         worst = max(abs(a - b) for a, b in zip(cached, full, strict=True))
         return None if worst < TOLERANCE[self.model.dtype] else f"its scores would differ by {worst:.2g}"
 

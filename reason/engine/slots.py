@@ -42,7 +42,7 @@ def attend(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     blocks: Sequence[Block] = (),
-    **_: Any,
+    **_others: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of query [batch, heads, 1, dim] over key, value [rows, kv heads, length, dim], block by block.
 
@@ -50,6 +50,7 @@ def attend(
     sequence of its own, a prompt's tokens too, so that a token's sums are the same in a prompt and when generated;
     the query heads that share a key head are taken as if they were positions, so that keys are not copied.
     """
+    assert attention_mask is not None
     batch, heads, _, dim = query.shape
     kv_heads = key.shape[1]
     grouped = query.view(batch, kv_heads, heads // kv_heads, dim)

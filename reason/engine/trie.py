@@ -27,10 +27,10 @@ class Node:
 
     def path(self) -> np.ndarray:
         """Slots of all tokens from the root to this node's last, in order."""
-        slots, node = [], self
-        while node is not None:
-            slots.append(node.slots)
+        slots, node = [self.slots], self
+        while node.parent is not None:
             node = node.parent
+            slots.append(node.slots)
         return np.concatenate(slots[::-1])
 
 
@@ -105,12 +105,14 @@ class Trie:
         while leaves and self.free < wanted:
             leaf = heapq.heappop(leaves)[-1]
             parent = leaf.parent
+            assert parent is not None
             self.drop(leaf)
             if parent is not self.root and not parent.children and parent.used < self.clock:
                 heapq.heappush(leaves, _age(parent))
 
     def drop(self, top: Node) -> None:
         """Remove a node and all below it."""
+        assert top.parent is not None
         del top.parent.children[top.tokens[0]]
         for node in subtree(top):
             self.stack[self.free : self.free + len(node.slots)] = node.slots
@@ -127,6 +129,7 @@ class Trie:
 
     def _split(self, node: Node, at: int) -> Node:
         """Cut a node after `at` tokens; returns the new upper part. The lower part stays the same object."""
+        assert node.parent is not None
         upper = Node(node.tokens[:at], node.slots[:at], node.parent, node.start, node.born)
         upper.used = node.used
         upper.children[node.tokens[at]] = node

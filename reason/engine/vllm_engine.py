@@ -75,6 +75,7 @@ class VLLMEngine:
     def close(self) -> None:
         """End the engine's process."""
         self.llm.shutdown()
+        assert self.guard.stdin is not None
         self.guard.stdin.close()  # it kills what the shutdown left
 
     def details(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,9 @@ NAME = f"{__name__}.Receiver"  # vLLM's `worker_extension_cls`
 
 class Receiver:
     """Methods for `collective_rpc`; they run in every process that has a part of the model."""
+
+    reload_weights: Callable[..., None]  # of the class that vLLM joins it with
+    model_runner: Any
 
     def take_from_memory(self, path: str, dtype: str, shapes: Sequence[tuple[str, Sequence[int]]]) -> None:
         """Load weights that lie one behind the other in the file at `path`, by their names in the checkpoint."""

@@ -31,9 +31,11 @@ def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
     plain = dict(model.named_parameters())
     given, head = dict(weights), _name_of(model, model.get_output_embeddings())
     if model.config.get_text_config().tie_word_embeddings:
-        given[head] = given.get(_name_of(model, model.get_input_embeddings()))
+        embeddings = _name_of(model, model.get_input_embeddings())
+        if embeddings in given:
+            given[head] = given[embeddings]
         if head not in packed:  # it is the embedding
-            del given[head]
+            given.pop(head, None)
     own = {name: weight.shape for name, weight in plain.items()} | {name: one.shape for name, one in packed.items()}
     differing = own.keys() ^ given.keys() or {n for n, shape in own.items() if given[n].shape != shape}
     if differing:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CONTROLLER = "http://127.0.0.1:28777"
 EMBEDDED = Path(__file__).parents[1] / "llm_service" / "models"
 
-M = TypeVar("M", LanguageModel, RewardModel)
+M = TypeVar("M", bound=LanguageModel | RewardModel)
 
 
 @dataclass(frozen=True)

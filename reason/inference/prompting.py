@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from reason.model_cards.card import LMCard
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 
 @lru_cache(maxsize=8)
-def _template(source: str):  # a compiled jinja2 template; jinja2 is imported only where a chat template is used
+def _template(source: str) -> Template:  # jinja2 is imported only where a chat template is used
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     def raise_exception(message: str) -> None:

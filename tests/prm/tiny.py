@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -30,7 +31,7 @@ def save_prm(folder: Path, card: PRMCard | None = CARD, seed: int = 0, num_label
     """A random PRM in Hugging Face format with its card; with `num_labels` it is a token classifier."""
     tokenizer = tokenizer_in(folder)
     torch.manual_seed(seed)
-    model = new_model(len(tokenizer), tokenizer.eos_token_id, hidden=64, layers=2)
+    model: Any = new_model(len(tokenizer), tokenizer.eos_token_id, hidden=64, layers=2)
     if num_labels:
         options = model.config.to_dict() | {"num_labels": num_labels}
         model = Qwen2ForTokenClassification(Qwen2Config(**options))

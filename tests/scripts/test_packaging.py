@@ -22,12 +22,12 @@ HEAVY = ("datasets", "deepspeed", "fastapi", "fastchat", "torch", "transformers"
 
 def imports(tree: ast.AST) -> set[str]:
     """The distributions of the third-party modules that some code imports."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names.add(node.module)
+            names.add(str(node.module))
     tops = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - set(ROOMS)
     return {DISTRIBUTIONS.get(top.replace("_", "-"), top.replace("_", "-")) for top in tops}
 
@@ -39,7 +39,7 @@ def sources(rooms: tuple[str, ...]) -> list[Path]:
 def listed(pattern: str) -> set[str]:
     """The distributions of the lines of requirements.txt that fit; the pattern's group is the requirement."""
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    return {re.match(r"[\w.-]+", requirement)[0].lower() for requirement in re.findall(pattern, text, re.MULTILINE)}
+    return {re.findall(r"^[\w.-]+", requirement)[0].lower() for requirement in re.findall(pattern, text, re.MULTILINE)}
 
 
 CORE, EXTRAS = listed(r"^(\w.*)$"), listed(r"^#\[\w+\] (.+)$")

@@ -85,9 +85,9 @@ def variable(node: Node) -> str | None:
         inner = node.variable.sides[0] if isinstance(node.variable, Relation) else node.variable
         return inner.name if isinstance(inner, Sym) else None
     if isinstance(node, Relation):
-        inner = unknown(node)
+        named = unknown(node)
         names = symbols(node)
-        return str(inner) if isinstance(inner, Named) else next(iter(names)) if len(names) == 1 else None
+        return str(named) if isinstance(named, Named) else next(iter(names)) if len(names) == 1 else None
     if isinstance(node, Listing):
         names_in = {variable(item) for item in node.items}
         return names_in.pop() if len(names_in) == 1 else None

@@ -249,7 +249,8 @@ def _derivative(top: Node, bottom: Node) -> tuple[Sym, int] | None:
     """(x, n) of d^n / dx^n; None for any other fraction."""
     order, marks = 1, ("d", "partial")
     if isinstance(top, Call) and top.name == "^" and isinstance(top.args[1], Num) and top.args[1].value in (2, 3):
-        top, order = top.args[0], top.args[1].value.numerator
+        order = top.args[1].value.numerator
+        top = top.args[0]
     if not (isinstance(top, Sym) and top.name in marks and isinstance(bottom, Call) and bottom.name == "*"):
         return None
     mark, variable = bottom.args

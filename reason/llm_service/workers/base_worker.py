@@ -12,7 +12,7 @@ import asyncio
 import logging
 import threading
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class Worker(base_model_worker.BaseModelWorker):
         """The reply to /worker_generate, without error_code."""
         raise EngineError("WrongWorker", "this worker serves a reward model: use /worker_value_inference")
 
-    def stream(self, params: Params) -> AsyncIterator[dict[str, Any]]:
+    def stream(self, params: Params) -> AsyncGenerator[dict[str, Any], None]:
         """The chunks of /worker_generate_stream, without error_code; "text" is the whole text so far."""
         raise EngineError("WrongWorker", "this worker does not stream")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class LMWorker(Worker):
         request = read_request(params, self.lm.engine)
         return reply(request, await self.lm.engine.generate(request), echoed(params))
 
-    async def stream(self, params: Params) -> AsyncIterator[dict[str, Any]]:
+    async def stream(self, params: Params) -> AsyncGenerator[dict[str, Any], None]:
         """One chunk for every output of the engine."""
         request = read_request(params, self.lm.engine)
         only_one(request)

@@ -52,7 +52,7 @@ def arguments() -> argparse.ArgumentParser:
     """The command line."""
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    parser = FlexibleArgumentParser(prog="vllm_worker", description=__doc__)
+    parser: argparse.ArgumentParser = FlexibleArgumentParser(prog="vllm_worker", description=__doc__)
     AsyncEngineArgs.add_cli_args(parser)
     common_arguments(parser, concurrency=1024, skip=("--trust-remote-code",))
     weights_argument(parser)

@@ -16,8 +16,9 @@ MAX_LOGPROBS = 20  # tokens of `logprobs_of`; vLLM tells no more
 
 def read_request(params: Params, engine: LMEngine) -> GenerateRequest:
     """Check the fields of a request, with OpenR's defaults. Raises EngineError that names the field."""
-    prompt, ids = params.get("prompt"), params.get("prompt_token_ids")
-    if not isinstance(prompt if ids is None else ids, str if ids is None else list):
+    text, ids = params.get("prompt"), params.get("prompt_token_ids")
+    prompt: str | list[int] | None = text if ids is None else ids
+    if prompt is None or not isinstance(prompt, str if ids is None else list):
         raise EngineError("BadRequest", "a `prompt` (text) or `prompt_token_ids` (list of integers) is needed")
     temperature = _number(params, "temperature", 1.0, 0.0, HOTTEST)
     top_p, top_k = _number(params, "top_p", 1.0, 0.0, 1.0), int(_number(params, "top_k", -1, -1, MOST_TOKENS)) or -1
@@ -36,7 +37,7 @@ def read_request(params: Params, engine: LMEngine) -> GenerateRequest:
         raise EngineError("BadRequest", "stop_token_ids: a list of 32-bit integers is needed")
     return new_request(
         engine,
-        prompt if ids is None else ids,
+        prompt,
         _seeds(params),
         temperature,
         top_p,

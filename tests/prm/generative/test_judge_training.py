@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ from reason.inference.judge import JudgeRM, judge_prompt, sigmoid
 from reason.inference.ledger import Ledger
 from reason.llm_service.workers.wire import read_request, reply
 from reason.model_cards import card as cards
-from reason.model_cards.card import PRMCard, with_template
+from reason.model_cards.card import LMCard, PRMCard, with_template
 from tests.cli import call, folder_of, records_of
 from tests.fakes import LM_CARD, FakeWorker, fastchat_controller, free_port
 from tests.reason.engine.tiny import bounds, save_policy
@@ -86,7 +86,7 @@ def test_the_loss_is_that_of_the_completion_alone(policy: Path) -> None:
                 tokenizer.eos_token_id,
             ]
             assert example.ids[prompt:].tolist() == completion
-            assert tokenizer.decode(example.ids[:prompt]) == learnt[row]["prompt"]
+            assert tokenizer.decode(list(example.ids[:prompt])) == learnt[row]["prompt"]
             assert example.positions[0] == prompt - 1, "the verdict is learnt where it is read"
 
 
@@ -99,7 +99,7 @@ def test_a_chat_judge_is_trained_in_the_template_that_its_worker_answers_with(po
     example = sft.encode(row, sft.with_template(card, tokenizer), tokenizer)
     served = with_template(card, tokenizer)
     assert isinstance(served, PRMCard)
-    assert tokenizer.decode(example.ids[: -len(example.targets)]) == judge_prompt(served, "1 + 2 * 3", steps)
+    assert tokenizer.decode(list(example.ids[: -len(example.targets)])) == judge_prompt(served, "1 + 2 * 3", steps)
     with pytest.raises(ModelError, match="template"):
         judge_prompt(card, "1 + 2 * 3", steps)
     tokenizer.chat_template = None
@@ -128,7 +128,8 @@ class EngineLM:
     """The transformers engine as the judge's LM, by the fields of the wire."""
 
     engine: Engine
-    card = LM_CARD
+    card: ClassVar[LMCard] = LM_CARD
+    details: ClassVar[dict[str, Any]] = {}
     tokens: list[int] = field(default_factory=list)
 
     async def _ask(self, **params: Any) -> dict[str, Any]:
@@ -139,8 +140,12 @@ class EngineLM:
         answer = await self._ask(prompt=prompt, seeds=[0], max_new_tokens=1, logprobs_of=list(tokens))
         return answer["logprobs_of"][0]
 
-    async def generate(self, prompt: str, sampling: Sampling, seeds: Sequence[int], ledger: Ledger) -> list[Sample]:
+    async def generate(
+        self, prompt: str | Sequence[int], sampling: Sampling, seeds: Sequence[int], ledger: Ledger
+    ) -> list[Sample]:
         raise NotImplementedError
+
+    async def close(self) -> None: ...
 
 
 def test_scores_are_the_models_p_yes(trained: Path) -> None:
@@ -167,7 +172,7 @@ def test_scores_are_the_models_p_yes(trained: Path) -> None:
         engine.close()
     assert together == alone
     assert [len(scores) for scores in together] == [len(steps) for steps in solutions]
-    yes, no = tokenizer.convert_tokens_to_ids(["Yes", "No"])
+    yes, no = (tokenizer.convert_tokens_to_ids(token) for token in ("Yes", "No"))
     for steps, scores in zip(solutions, together, strict=True):
         for n, found in enumerate(scores, 1):
             ids = tokenizer.encode(judge_prompt(card, QUESTION, steps[:n]))

@@ -18,12 +18,9 @@ from reason.inference.base import Sample, Sampling
 from reason.inference.judge import judge_prompt
 from reason.inference.ledger import Ledger
 from reason.model_cards import card as cards
-from reason.model_cards.card import PRMCard
 from tests.fakes import FakeLM, solve_text
 
 CARD, REASONING = cards.find("openr-tiny-judge", "prm"), cards.find("openr-tiny-reasoning-judge", "prm")
-assert isinstance(CARD, PRMCard)
-assert isinstance(REASONING, PRMCard)
 CASE = Case("f, line 1", "a", "1 + 2 + 3 * 2", ("3 * 2 = 6; 1 + 2 + 6", "1 + 2 = 4; 4 + 6", "4 + 6 = 10"), (1, 0, 0))
 
 
@@ -37,6 +34,7 @@ def test_one_row_a_step_up_to_the_first_wrong_one() -> None:
 
 
 def test_a_verdict_is_what_follows_the_first_end() -> None:
+    assert REASONING.rationale is not None
     card = replace(REASONING, rationale=replace(REASONING.rationale, end="Verdict:"), good=" Yes", bad=" No")
     assert read_verdict(card, "so it is. Verdict: Yes, sure") == ("so it is. Verdict:", 1)
     assert read_verdict(card, "Verdict:No Verdict: Yes") == ("Verdict:", 0)
@@ -60,10 +58,11 @@ async def test_the_policy_writes_the_step_anew() -> None:
 
 
 async def test_a_judge_is_asked_as_in_use() -> None:
-    class Scripted:
-        card = FakeLM.card
-
-        async def generate(self, prompt: str, sampling: Sampling, seeds: Sequence[int], ledger: Ledger) -> list[Sample]:
+    class Scripted(FakeLM):
+        async def generate(
+            self, prompt: str | Sequence[int], sampling: Sampling, seeds: Sequence[int], ledger: Ledger
+        ) -> list[Sample]:
+            assert isinstance(prompt, str)
             assert prompt == judge_prompt(REASONING, CASE.question, CASE.steps[: prompt.count("\n") - 1])
             assert not sampling.stop
             texts = ["1 + 2 = 3\nNo", "1 + 2 = 4\nYes", "hm\nwell", "1 + 2 = 3\nNo"]

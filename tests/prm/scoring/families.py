@@ -53,7 +53,7 @@ LLAMA_CHAT = (
     "{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n{{ m['content'] | trim }}<|eot_id|>"
     "{% endfor %}"
 )
-SMALL = {
+SMALL: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
     "intermediate_size": 64, "max_position_embeddings": 4096,
 }  # fmt: skip
@@ -194,7 +194,7 @@ def openr_adapter(folder: Path, tokenizer: Any, name: str, model: Any) -> Family
     torch.manual_seed(1)
     config = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
     adapted = peft.get_peft_model(model, config).eval()
-    adapted.save_pretrained(folder / "adapter")
+    adapted.save_pretrained(str(folder / "adapter"))
     good, bad = tokenizer.encode(" + -", add_special_tokens=False)
     (tag,) = tokenizer.encode(" \n\n\n\n\n", add_special_tokens=False)
 
@@ -231,7 +231,7 @@ def _with_head(folder: Path, tokenizer: Any, model: Any, head: dict[str, Any], s
         torch.save(state, folder / "pytorch_model.bin")
         return
     names = sorted(state)
-    index = {}
+    index: dict[str, str] = {}
     for shard, part in enumerate((names[::2], names[1::2]), 1):
         file = f"model-0000{shard}-of-00002.safetensors"
         save_file({name: state[name].contiguous() for name in part}, folder / file, {"format": "pt"})

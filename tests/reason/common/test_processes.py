@@ -33,6 +33,11 @@ def started(*command: str, ignoring: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
 def runs(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
@@ -57,8 +62,8 @@ def test_the_status_is_the_commands(words: str, status: int) -> None:
 )
 def test_a_signal_ends_the_command_and_its_children(number: signal.Signals, status: int) -> None:
     process = started("sh", "-c", CHILD)
-    shell, sleep = (int(process.stdout.readline()) for _ in range(2))
-    assert process.stdout.readline() == "waits\n"  # a shell that has only just forked may lose a signal
+    shell, sleep = (int(said(process)) for _ in range(2))
+    assert said(process) == "waits\n"  # a shell that has only just forked may lose a signal
     process.send_signal(number)
     rest, _ = process.communicate(timeout=60)
     assert rest == "told\ncleaned\n"
@@ -68,7 +73,7 @@ def test_a_signal_ends_the_command_and_its_children(number: signal.Signals, stat
 
 def test_a_second_signal_kills_what_will_not_end() -> None:
     process = started("sh", "-c", "trap '' INT TERM; echo $$; while :; do sleep 1; done")
-    shell = int(process.stdout.readline())
+    shell = int(said(process))
     process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     assert runs(shell)
@@ -79,7 +84,7 @@ def test_a_second_signal_kills_what_will_not_end() -> None:
 
 def test_a_command_under_nohup_goes_on() -> None:
     process = started("sh", "-c", "echo $$; exec sleep 100", ignoring="HUP")
-    process.stdout.readline()
+    said(process)
     process.send_signal(signal.SIGHUP)
     time.sleep(0.3)
     assert process.poll() is None

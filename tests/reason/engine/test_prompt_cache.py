@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ async def grow(engine: Engine, number: int, places: asyncio.Semaphore) -> list[l
     grown = []
     for _ in range(5):
         prompt, seeds = rng.choice(prompts), [rng.getrandbits(60) for _ in range(rng.randint(1, 4))]
-        sampling = rng.choice([{"temperature": 0.7, "top_p": 0.9}, {"top_k": 20}, {}])
+        sampling: dict[str, Any] = rng.choice([{"temperature": 0.7, "top_p": 0.9}, {"top_k": 20}, {}])
         async with places:
             samples = await engine.generate(continued(engine, prompt, seeds=seeds, stop=["7"], **sampling))
         grown.append(samples)

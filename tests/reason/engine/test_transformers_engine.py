@@ -19,7 +19,7 @@ from reason.llm_service.workers.wire import read_request
 from tests.reason.engine.tiny import bounds
 
 PROMPTS = [f"{i} + {i * i} * {7 * i}" + " - 3" * (i % 5) + "\n" for i in range(1, 33)]
-SAMPLING = [{"temperature": 0}, {"temperature": 0.7, "top_p": 0.9}, {"top_k": 20}, {}]
+SAMPLING: list[dict[str, Any]] = [{"temperature": 0}, {"temperature": 0.7, "top_p": 0.9}, {"top_k": 20}, {}]
 
 
 def requested(engine: Engine, **params: Any) -> GenerateRequest:
@@ -88,7 +88,12 @@ async def test_requests_of_one_prompt_share_rows_too(engine: Engine, monkeypatch
     other = Engine(engine.model, engine.tokenizer, engine.end_ids, 128, 2**30)
     opened: list[int] = []
     start = other._start
-    monkeypatch.setattr(other, "_start", lambda picked: (opened.append(len(picked)), start(picked))[1])
+
+    def started(picked: Any) -> Any:
+        opened.append(len(picked))
+        return start(picked)
+
+    monkeypatch.setattr(other, "_start", started)
     common = {"prompt": PROMPTS[3], "max_new_tokens": 12}
     requests = [requested(other, seeds=range_of(4 * i), **common) for i in range(8)]
     requests.append(requested(other, seeds=range_of(0), temperature=0.5, **common))
@@ -140,7 +145,7 @@ async def test_stop_texts_cut_at_their_first_occurrence(engine: Engine) -> None:
             tried += 1
             first = whole.text.index(stop)
             for include in (True, False):
-                params = {"stop": [stop, "never there"], "include_stop_str_in_output": include}
+                params: dict[str, Any] = {"stop": [stop, "never there"], "include_stop_str_in_output": include}
                 params |= {"prompt_token_ids": request.prompt_ids, "seed": 9, "max_new_tokens": 60}
                 (cut,) = await engine.generate(requested(engine, **params))
                 assert cut.text == whole.text[: first + length * include]
@@ -194,7 +199,7 @@ async def test_a_cancelled_request_frees_its_rows(engine: Engine) -> None:
 async def test_a_model_that_computes_nan_is_an_error_and_nothing_more(engine: Engine) -> None:
     request = requested(engine, prompt="5 - 2\n", seed=1, max_new_tokens=5)
     good = await engine.generate(request)
-    weight = engine.model.get_input_embeddings().weight
+    weight: Any = engine.model.get_input_embeddings().weight
     token = request.prompt_ids[-1]
     with torch.no_grad():
         saved = weight[token].clone()

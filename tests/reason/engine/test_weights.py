@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ async def test_weights_that_do_not_fit_change_nothing(policy: Path, other: Path,
         before = await engine.generate(request)
         for given in bad:
             with pytest.raises(EngineError, match="of another model: 1 differ in name or shape, such as"):
-                await engine.change(lambda given=given: load_weights(engine.model, given))
+                await engine.change(partial(load_weights, engine.model, given))
         assert await engine.generate(request) == before
     finally:
         engine.close()

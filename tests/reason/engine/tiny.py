@@ -19,7 +19,7 @@ def save_policy(folder: Path) -> Path:
     (folder / "config.json").write_text('{"model_type": "qwen2"}')
     tokenizer = AutoTokenizer.from_pretrained(folder)
     torch.manual_seed(1)
-    model = new_model(len(tokenizer), tokenizer.eos_token_id, 64, 2)
+    model: Any = new_model(len(tokenizer), tokenizer.eos_token_id, 64, 2)
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim > 1:

@@ -6,8 +6,8 @@ import pytest
 
 from reason.guided_search import mcts
 from reason.guided_search.mcts import VanilaMCTS, vanila_mcts
-from reason.guided_search.node import Node
-from reason.guided_search.puct import Puct, Visits, shares
+from reason.guided_search.node import Node, Visits
+from reason.guided_search.puct import Puct, shares
 from reason.inference.oracle import OracleRM
 from tests.reason.guided_search.scripted import MAZE, PROBLEM, TASK, ScriptedLM, ScriptedRM, grow
 
@@ -131,7 +131,7 @@ async def test_rollout_policies_by_hand():
     async def run(rollout: str, num_path: int = 1) -> tuple[list[tuple[str, int]], list[str]]:
         lm = ScriptedLM(script)
         found = await vanila_mcts(grow(lm, ScriptedRM(scores)), num_path, 4, 6, VanilaMCTS(rollout=rollout))
-        return lm.asked, [s.answer for s in found]
+        return lm.asked, [str(s.answer) for s in found]
 
     assert await run("value") == ([("", 4), ("a\n", 4), ("a\nc\n", 4)], ["2"])
     assert await run("prior") == ([("", 4), ("a\n", 4), ("a\nb\n", 4)], ["1"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,7 +16,7 @@ from reason.inference.fastchat import FastChatLM
 from reason.inference.judge import JudgeRM, judge_prompt, lm_card, sigmoid
 from reason.inference.ledger import Ledger
 from reason.model_cards import card as cards
-from reason.model_cards.card import PRMCard, Rationale, SelfTest
+from reason.model_cards.card import LMCard, PRMCard, Rationale, SelfTest
 
 CARD = PRMCard("judge", "generative", question="{question}\n", step="{step}\n", ask="ok?", good="Yes", bad="No")
 REASONING = replace(CARD, rationale=Rationale("\n", samples=4, max_tokens=9))
@@ -30,7 +30,8 @@ class ScriptedLM:
 
     probabilities: dict[str, tuple[float, float]]
     rationales: Sequence[str] = ()
-    card = None
+    card: ClassVar[LMCard] = LMCard("scripted")
+    details: ClassVar[dict[str, Any]] = {}
     asked: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
 
@@ -43,7 +44,11 @@ class ScriptedLM:
         (found,) = [values for ending, values in self.probabilities.items() if prompt.endswith(ending)]
         return [math.log(value) for value in found]
 
-    async def generate(self, prompt: str, sampling: Sampling, seeds: Sequence[int], ledger: Ledger) -> list[Sample]:
+    async def close(self) -> None: ...
+
+    async def generate(
+        self, prompt: str | Sequence[int], sampling: Sampling, seeds: Sequence[int], ledger: Ledger
+    ) -> list[Sample]:
         assert (sampling.stop, sampling.max_tokens, sampling.temperature) == (("\n",), 9, 1.0)
         self.seeds += seeds
         ledger.lm_calls += 1
@@ -154,10 +159,12 @@ def test_sigmoid() -> None:
 
 
 def test_judge_cards() -> None:
-    data = {"kind": "prm", "name": "j", "head": "generative", "good": "Yes", "bad": "No"}
-    assert cards.from_dict(data | {"rationale": {"end": "x"}}, "here").rationale == Rationale("x")
-    rationales = [{"end": ""}, {"samples": 2}, {"end": "x", "samples": 0}, {"stop": "x"}, 3]
-    for wrong in ({"good": ""}, {"bad": "Yes"}, *({"rationale": value} for value in rationales)):
+    data: dict[str, Any] = {"kind": "prm", "name": "j", "head": "generative", "good": "Yes", "bad": "No"}
+    card = cards.from_dict(data | {"rationale": {"end": "x"}}, "here")
+    assert isinstance(card, PRMCard) and card.rationale == Rationale("x")
+    rationales: list[Any] = [{"end": ""}, {"samples": 2}, {"end": "x", "samples": 0}, {"stop": "x"}, 3]
+    wrongs: list[dict[str, Any]] = [{"good": ""}, {"bad": "Yes"}, *({"rationale": value} for value in rationales)]
+    for wrong in wrongs:
         with pytest.raises(UserError, match="here"):
             cards.from_dict(data | wrong, "here")
     assert cards.find("openr-tiny-judge", "lm") == cards.find("openr-tiny-judge", "prm"), "an LM worker serves it"

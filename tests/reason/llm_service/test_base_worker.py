@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Echo(Worker):
         await asyncio.sleep(params.get("sleep", 0))
         return {"text": [params.get("prompt", "")], "score": float(params.get("score", 0))}
 
-    async def stream(self, params: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def stream(self, params: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         for end in range(1, 4):
             yield {"text": params["prompt"][:end]}
         raise EngineError("BadRequest", "as asked")
@@ -63,7 +63,7 @@ def worker(tmp_path: Path) -> Worker:
 
 
 @pytest.fixture
-async def client(worker: Worker) -> AsyncIterator[httpx.AsyncClient]:
+async def client(worker: Worker) -> AsyncGenerator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(application(worker))
     async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
         yield client
@@ -119,14 +119,17 @@ async def test_the_queue_is_bounded_and_told(client, worker) -> None:
 
 
 async def test_a_client_that_hangs_up_ends_its_work(worker) -> None:
-    sent: list[dict] = []
-    messages = [{"type": "http.request", "body": b'{"sleep": 60}', "more_body": False}, {"type": "http.disconnect"}]
+    sent: list[MutableMapping[str, Any]] = []
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b'{"sleep": 60}', "more_body": False},
+        {"type": "http.disconnect"},
+    ]
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(0)
         return messages.pop(0)
 
-    async def send(message: dict) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/worker_generate", "headers": [], "query_string": b""}

@@ -122,7 +122,7 @@ def test_a_worker_waits_for_its_controller_and_registers_again(policy: Path, tmp
     def run_controller() -> subprocess.Popen:
         command = [sys.executable, "-m", "fastchat.serve.controller", "--port", str(controller_port)]
         command += ["--host", "127.0.0.1"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         return subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT | {"LOGDIR": ""}, **quiet)
 
     process = None

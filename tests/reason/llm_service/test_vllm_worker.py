@@ -77,8 +77,8 @@ async def ask(address: str, *requests: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def test_samples_depend_on_their_seed_alone(worker) -> None:
     address, _ = worker
-    sampling = [{"temperature": 0}, {"temperature": 0.7, "top_p": 0.9}, {"top_k": 20}, {}]
-    requests = [
+    sampling: list[dict[str, Any]] = [{"temperature": 0}, {"temperature": 0.7, "top_p": 0.9}, {"top_k": 20}, {}]
+    requests: list[dict[str, Any]] = [
         {"prompt": f"{i} + {i * i}\n", "seeds": [2**64 - i, i, i + 1, 99], "max_new_tokens": 12, **sampling[i % 4]}
         for i in range(1, 17)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from reason.engine.request import EngineError, Generated
 from reason.inference.base import Sampling
-from reason.inference.fastchat import FastChatLM
+from reason.inference.fastchat import FastChatLM, WorkerPool
 from reason.inference.ledger import Ledger
 from reason.llm_service.workers.wire import echoed, held_back, read_request, reply
 from reason.model_cards.card import LMCard
@@ -50,7 +51,7 @@ async def test_a_worker_reads_what_the_client_writes(tokenizer, continued: bool)
             read.append(read_request(json.loads(json.dumps(params)), bounds(tokenizer, 1024, 300)))
             return reply(read[0], [Generated(" 2", [5, 6], -1.0, "stop")] * 2)
 
-    lm = FastChatLM(LMCard("tiny"), {}, Pool())
+    lm = FastChatLM(LMCard("tiny"), {}, cast(WorkerPool, Pool()))
     samples = await lm.generate("1 + 1\n", sampling, [2, 2**64 - 1], Ledger())
     assert [(sample.text, sample.num_tokens) for sample in samples] == [(" 2", 2)] * 2
     (request,) = read

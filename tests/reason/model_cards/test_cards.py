@@ -134,7 +134,7 @@ def test_cards_are_values():
 
 def test_the_tokenizers_template_fills_only_a_card_that_needs_it() -> None:
     class Tokenizer:
-        chat_template = "{{ messages }}"
+        chat_template: str | None = "{{ messages }}"
 
     prm = PRMCard("p", head="token_logits", step_tag="x")
     assert with_template(LMCard("c"), Tokenizer()).chat_template == "{{ messages }}"

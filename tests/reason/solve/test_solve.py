@@ -180,6 +180,7 @@ def test_what_a_model_writes_is_data() -> None:
 
     question = "<img src=x> 1 + 1"
     solved = solve(question, Hostile(), FakeRM2(), task="arithmetic", budget=2)
+    assert solved.tree is not None
     shown = solved._repr_html_() + solved.tree._repr_html_() + failed(question, "<b>no</b>")._repr_html_()
     assert "<script>" not in shown and "<img" not in shown and "<b>no" not in shown
     assert "&lt;script&gt;" in shown
