@@ -27,20 +27,26 @@ train() {
         --weight_decay 0.05 --dtype bf16 --save_dtype bf16 --output_dir "$output" "$@"
 }
 
-# judge NAME ARGUMENTS...: both benchmarks of one PRM
+# judge RUN NAME ARGUMENTS...: both benchmarks of one PRM; RUN is how their commands are run, plainly or as_judge
 judge() {
-    name=$1
-    shift
+    by=$1 name=$2
+    shift 2
     for benchmark in "arithmetic --run $RUN" "best_of_n $RUN"; do
         out=$OUT/results/$name-${benchmark%% *}
         # A judge may leave a step without a verdict: counted, and left out.
-        [ -f "$out/result.json" ] || "$PYTHON" prm/evaluate.py $benchmark "$@" --skip_bad_rows --out "$out"
+        [ -f "$out/result.json" ] || "$by" "$PYTHON" prm/evaluate.py $benchmark "$@" --skip_bad_rows --out "$out"
     done
 }
 
-# serve FOLDER LM PRM
-serve() { MODEL_BASE=$1 POLICY_MODEL_NAME=$2 VALUE_MODEL_NAME=$3 sh reason/llm_service/create_service_tiny.sh; }
-stop() { sh reason/llm_service/stop_service.sh; }
+# serve FOLDER LM PRM COMMAND...: the models are served while the command runs
+serve() {
+    MODEL_BASE=$1 POLICY_MODEL_NAME=$2 VALUE_MODEL_NAME=$3
+    export MODEL_BASE POLICY_MODEL_NAME VALUE_MODEL_NAME
+    shift 3
+    sh reason/llm_service/create_service_tiny.sh -- "$@"
+}
+plainly() { "$@"; }
+as_judge() { serve "$OUT" "$kind" hard "$@"; }
 
 mkdir -p "$OUT/results"
 [ -f "$OUT/labels.jsonl" ] || "$PYTHON" -m train.tiny.common_rows "$WORK/labels.jsonl" "$OUT/labels.jsonl"
@@ -50,26 +56,23 @@ for kind in $KINDS; do
     case $kind in oracle) labels=hard data=$OUT/oracle.jsonl ;; *) labels=$kind data=$OUT/labels.jsonl ;; esac
     train prm/code/finetune.py "$OUT/$kind" --card openr-tiny-prm --full --labels "$labels" --train_data_path "$data" \
         --num_train_epochs "$EPOCHS" --total_batch_size 32
-    judge "$kind" --model_path "$OUT/$kind"
+    judge plainly "$kind" --model_path "$OUT/$kind"
 done
 
 for kind in $JUDGES; do
-    rows=$OUT/$kind.jsonl writer=
+    rows=$OUT/$kind.jsonl
     if [ ! -f "$rows" ]; then
+        set -- "$PYTHON" prm/generative/make_data.py "$OUT/labels.jsonl" --card "openr-tiny-$kind" --out "$rows"
         if [ "$kind" = reasoning-judge ]; then # the policy writes its rationales
-            serve reason/llm_service/models openr-tiny-policy openr-tiny-prm
-            writer="--LM openr-tiny-policy --task_name arithmetic --controller_addr http://127.0.0.1:$CONTROLLER_PORT"
+            serve reason/llm_service/models openr-tiny-policy openr-tiny-prm "$@" --LM openr-tiny-policy \
+                --task_name arithmetic --controller_addr "http://127.0.0.1:$CONTROLLER_PORT"
+        else
+            "$@"
         fi
-        "$PYTHON" prm/generative/make_data.py "$OUT/labels.jsonl" --card "openr-tiny-$kind" --out "$rows" $writer
-        [ -z "$writer" ] || stop
     fi
     train prm/generative/finetune.py "$OUT/$kind" --card "openr-tiny-$kind" --train_data_path "$rows" \
         --num_train_epochs "$JUDGE_EPOCHS" --total_batch_size 128
-    if [ ! -f "$OUT/results/$kind-best_of_n/result.json" ]; then
-        serve "$OUT" "$kind" hard
-        judge "$kind" --RM "$kind" --controller_addr "http://127.0.0.1:$CONTROLLER_PORT" || { stop; exit 1; }
-        stop
-    fi
+    judge as_judge "$kind" --RM "$kind" --controller_addr "http://127.0.0.1:$CONTROLLER_PORT"
 done
 
 set --
