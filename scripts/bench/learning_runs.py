@@ -100,7 +100,7 @@ async def one_round(
     args: argparse.Namespace, policy: str, number: int, train: list[Problem], dev: list[Problem], questions: int
 ) -> dict[str, Any]:
     """Sample, keep what is right, fine-tune, judge; the row of the log, its updates those of this round."""
-    collector = collector_of(policy, train, args.seed, args.group_size)
+    collector = await collector_of(policy, train, args.seed, args.group_size)
     began = time.monotonic()
     rollouts = await collector.collect((number - 1) * questions, questions)
     await close(collector)
@@ -162,35 +162,33 @@ async def accuracy(policy: str, chosen: Sequence[Problem]) -> float:
 
 async def verdicts(policy: str, chosen: Sequence[Problem]) -> list[int]:
     """1 where the greedy solution is right, else 0: what `Collector.accuracy` says of each problem alone."""
-    collector = collector_of(policy, list(chosen), 0, 1)
+    collector = await collector_of(policy, list(chosen), 0, 1)
     right = await asyncio.gather(*(collector.accuracy([problem]) for problem in chosen))
     await close(collector)
     return [int(one) for one in right]
 
 
-def collector_of(policy: str, chosen: list[Problem], seed: int, group_size: int) -> Collector:
+async def collector_of(policy: str, chosen: list[Problem], seed: int, group_size: int) -> Collector:
     """What samples from the policy in `policy` and grades, as in train.mat.train_llm without a PRM."""
     from envs.base_env import load_task
     from envs.mdp import Draws
     from reason.inference.base import Sampling
     from train.mat.agents.policy import load
-    from train.mat.models.reward import RewardOptions
+    from train.mat.arguments import RewardOptions, RolloutOptions
     from train.mat.runner.collect import Collector
-    from train.mat.runner.generator import Generator
+    from train.mat.runner.engines import OwnLM
 
     task = load_task("arithmetic")
     loaded = load(policy, CARD, Sampling(1.0, 1.0, -1, task.max_new_tokens), "cpu", "fp32")
-    generator = Generator(loaded, rows=1024)
-    generator.push()
-    return Collector(
-        task, Draws(chosen, seed), loaded, generator, task.grader(), None, RewardOptions(), group_size, task.max_depth,
-        seed,
-    )  # fmt: skip
+    lm = OwnLM(loaded, rows=1024)
+    await lm.push(loaded.plain_weights())
+    options = RolloutOptions(group_size=group_size)
+    return Collector(task, Draws(chosen, seed), loaded, lm, task.grader(), None, RewardOptions(), options, seed)
 
 
 async def close(collector: Collector) -> None:
     """End its threads."""
-    collector.generator.close()
+    await collector.lm.close()
     await collector.grader.close()
 
 

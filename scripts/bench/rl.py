@@ -10,9 +10,9 @@ trainer is a process of its own, so that its peak memory is its own. Rows:
 
 samples_per_s: solutions that were sampled, rewarded and learnt from, a second, after a warm-up update.
 seconds_sampling: of an update, rewards included; seconds_learning: the rest of it. peak_mb is the process's resident
-memory, of which start_mb was there before the model was loaded (imported packages). telling: the share of solutions
-with a gradient: where all rewards of a group are the same it is 0, and train/mat computes none. Of the others equal
-samples of a question go through once. vs_trl: samples_per_s over that of `trl`. TRL is needed for this benchmark
+memory, of which start_mb was there before the model was loaded (imported packages). with_gradient: the share of
+solutions that have one: where all rewards of a group are the same it is 0, and train/mat computes none. Of the others
+equal samples of a question go through once. vs_trl: samples_per_s over that of `trl`. TRL is needed for this benchmark
 alone: see --trl_path.
 """
 
@@ -103,7 +103,7 @@ def measure(args: argparse.Namespace) -> Row:
         "start_mb": round(start, 1), "seconds_sampling": sampling, "seconds_learning": seconds - sampling,
         "tokens": sum(mark[2] for mark in measured) / len(measured),
         "reward": sum(mark[3] for mark in measured) / len(measured),
-        "telling": sum(mark[4] for mark in measured) / len(measured), "updates": len(measured), "vs_trl": 0.0,
+        "with_gradient": sum(mark[4] for mark in measured) / len(measured), "updates": len(measured), "vs_trl": 0.0,
     }  # fmt: skip
 
 
@@ -189,38 +189,34 @@ def with_ours(args: argparse.Namespace, task: Any, problems: Sequence[Any]) -> t
     from reason.inference.base import Sampling
     from train.core.update import Learner
     from train.mat.agents.policy import load
-    from train.mat.models.reward import RewardOptions
+    from train.mat.arguments import RewardOptions, RolloutOptions
     from train.mat.runner.collect import Collector
-    from train.mat.runner.generator import Generator
-    from train.mat.trainers import ALGORITHMS
-    from train.mat.trainers.options import Options
+    from train.mat.runner.engines import OwnLM
+    from train.mat.trainers import GRPO
     from train.mat.trainers.trainer import Trainer
 
     start = megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     policy = load(args.model, None, Sampling(1.0, 1.0, -1, args.max_new_tokens), "cpu", "fp32")
-    usual = ALGORITHMS["GRPO"]
-    options = Options(ratio=usual.ratio, aggregation=usual.aggregation, constant=args.max_new_tokens)
     weights = policy.trainable()
     learner = Learner("grad_norm", weights, torch.optim.AdamW(weights, lr=LR, weight_decay=0.0), LR)
-    trainer = Trainer(policy, None, "GRPO", options, [learner], args.token_budget)
-    generator = Generator(policy, rows=256) if args.trainer == BEST else AllAtOnce(policy)
-    collector = Collector(
-        task, Draws(problems, 0), policy, generator, task.grader(), None, RewardOptions(), args.group_size,
-        task.max_depth, 0,
-    )  # fmt: skip
+    cap = 2.0 if args.trainer == BEST else 0.0  # model.generate tells no log-probabilities to correct by
+    trainer = Trainer(policy, None, GRPO(importance_cap=cap), [learner], args.token_budget, args.max_new_tokens)
+    lm: Any = OwnLM(policy, rows=256) if args.trainer == BEST else AllAtOnce(policy)
+    options = RolloutOptions(group_size=args.group_size)
+    collector = Collector(task, Draws(problems, 0), policy, lm, task.grader(), None, RewardOptions(), options, 0)
 
     async def updates() -> Marks:
         marks = []
-        generator.push()
+        await lm.push(policy.plain_weights())
         for update in range(len(problems) // args.questions):
             began = time.perf_counter()
             rollouts = await collector.collect(update * args.questions, args.questions)
             sampled = time.perf_counter()
-            telling = trainer.learn(rollouts, update)["telling"]
-            generator.push()
+            with_gradient = trainer.learn(rollouts, update)["with_gradient"]
+            await lm.push(policy.plain_weights())
             solutions = [(len(one.token_ids), one.outcome) for one in rollouts]
-            marks.append((time.perf_counter() - began, sampled - began, *means(solutions), telling))
-        generator.close()
+            marks.append((time.perf_counter() - began, sampled - began, *means(solutions), with_gradient))
+        await lm.close()
         await collector.grader.close()
         return marks
 
@@ -234,14 +230,14 @@ class AllAtOnce:
         self.policy, self.model = policy, None
         self.waiting: list[tuple[list[int], int, Any, asyncio.Future]] = []  # prompt, samples, sampling, their future
 
-    def push(self) -> None:
+    async def push(self, weights: Any) -> None:
         """Take the policy's weights, which the sampler shares."""
         self.model = self.policy.sampler("sdpa")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Nothing runs."""
 
-    async def generate(self, prompt_ids: list[int], seeds: Sequence[int], sampling: Any) -> list[Any]:
+    async def generate(self, prompt_ids: list[int], sampling: Any, seeds: Sequence[int], ledger: Any) -> list[Any]:
         """One solution a seed; seeds are torch's own here."""
         loop = asyncio.get_running_loop()
         if not self.waiting:
@@ -253,7 +249,8 @@ class AllAtOnce:
     def _sample(self) -> None:
         import torch
 
-        from reason.engine.request import Generated, decode_continuation
+        from reason.engine.request import decode_continuation
+        from reason.inference.base import Sample
 
         waiting, self.waiting = self.waiting, []
         prompts = [ids for ids, count, _, _ in waiting for _ in range(count)]
@@ -271,7 +268,8 @@ class AllAtOnce:
             length = next((i for i, token in enumerate(tokens) if token in self.policy.end_ids), None)
             kept = tokens if length is None else tokens[: length + 1]
             text = decode_continuation(self.policy.tokenizer, ids, tokens[:length])
-            samples.append(Generated(text, kept, None, "length" if length is None else "stop"))
+            reason = "length" if length is None else "stop"
+            samples.append(Sample(text, len(kept), reason, 0.0, tuple(kept)))
         for _, count, _, future in waiting:
             future.set_result(samples[:count])
             samples = samples[count:]

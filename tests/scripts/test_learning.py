@@ -13,7 +13,7 @@ from scripts.bench import learning
 from scripts.bench.learning import Failed, Job, main, parser, rl_job, run_all, state_settings
 from scripts.bench.learning_figure import draw, smooth
 from scripts.bench.learning_table import Run, row_of, table
-from train.mat.arguments import check
+from train.mat.arguments import check_arguments
 from train.mat.arguments import parser as parser_of_training
 
 
@@ -32,7 +32,7 @@ def test_training_understands_the_arguments_of_every_kind(kind: str, tmp_path: P
     args = parser().parse_args(["--out", str(tmp_path)])
     command = rl_job(args, kind, 2).command
     found = parser_of_training().parse_args(command[command.index("train.mat.train_llm") + 1 :])
-    check(found)
+    check_arguments(found)
     assert (found.seed, found.max_seconds, found.eval_split) == (2, 1200.0, "dev")
     assert Path(found.model_name_or_path).is_dir()
     assert found.prm_name_or_path is None or Path(found.prm_name_or_path).is_dir()

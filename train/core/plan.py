@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -58,8 +58,11 @@ class LabelledPass(Pass):
 
     def to(self, device: torch.device) -> LabelledPass:
         """The same on another device."""
-        tensors = (self.input_ids, self.rows, self.positions, self.targets, self.weights)
-        return LabelledPass(*(tensor.to(device, non_blocking=True) for tensor in tensors), self.tokens)
+        tensors = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("input_ids", "rows", "positions", "targets", "weights")
+        }
+        return replace(self, **tensors)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from train.mat.buffers.batches import RolloutPass
 from train.mat.buffers.rollout import Rollout
 from train.mat.buffers.steps import Step
 from train.mat.trainers import ALGORITHMS
-from train.mat.trainers.options import Options
 from train.mat.trainers.trainer import Trainer
 
 QUESTION, RIGHT, WRONG = 0, 1, 2  # tokens
@@ -74,12 +73,13 @@ def rollout(
                    rewards=torch.tensor(rewards, dtype=torch.float32), **options)  # fmt: skip
 
 
-def trainer(policy: Any, algorithm: str, lr: float = 0.1, token_budget: int = 4096, **options: Any) -> Trainer:
+def trainer(
+    policy: Any, algorithm: str, lr: float = 0.1, token_budget: int = 4096, longest: int = 1, **options: Any
+) -> Trainer:
     """With plain gradient descent, so that an update is lr times the gradient; a critic where one is needed."""
-    usual = ALGORITHMS[algorithm]
-    chosen = Options(**({"ratio": usual.ratio, "aggregation": usual.aggregation, "max_grad_norm": 1e9} | options))
-    critic = TableCritic() if usual.needs_critic else None
-    return Trainer(policy, critic, algorithm, chosen, learners(policy, critic, lr, 0.5), token_budget)
+    chosen = ALGORITHMS[algorithm](**({"max_grad_norm": 1e9} | options))
+    critic = TableCritic() if chosen.needs_critic else None
+    return Trainer(policy, critic, chosen, learners(policy, critic, lr, 0.5), token_budget, longest)
 
 
 def learners(policy: Any, critic: Any, lr: float, critic_lr: float) -> list[Learner]:

@@ -12,9 +12,10 @@ from envs.base_env import Problem
 from train.mat.buffers.steps import Step
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Rollout:
-    """A solution with its tokens, steps, rewards and, once the agent has looked at it, log-probabilities and values.
+    """A solution with its tokens and steps. On the way to an update it is replaced by one that knows more: step scores,
+    rewards, then what policy and critic say of it, then its advantages.
 
     Tensors are on the CPU, fp32, with one element a token unless said otherwise.
     """

@@ -34,7 +34,7 @@ from envs.base_env import DataOptions, Problem, Task, load_task
 from reason.common.command import Parser, positive
 from reason.common.errors import UserError
 from reason.evaluation import records
-from train.mat.runner.data import apart
+from train.mat.runner.questions import apart
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,12 @@ DRIFT = 1.5  # factor of length or steps
 RISE, FALL = 0.02, 0.02  # of the mean step score and of accuracy
 
 
+WITHOUT_GRADIENT = (
+    "the solutions of each question were rewarded alike; take questions of another difficulty (--level, "
+    "--dataset_path), a higher --temperature, a larger --group_size, or a reward that differs (--prm_name_or_path)"
+)
+
+
 @dataclass
 class Guards:
     """Fed once an update."""
@@ -23,11 +29,18 @@ class Guards:
 
     def check(self, metrics: Mapping[str, float]) -> list[str]:
         """Note the metrics of an update; returns the warnings that are due."""
-        names = ("accuracy", "prm_score", "length", "steps")
+        names = ("accuracy", "prm_score", "length", "steps", "with_gradient")
         self.history.append({name: metrics[name] for name in names if name in metrics})
         now = len(self.history)
-        if now < 2 * WINDOW:
-            return []
+        found = self._drift() if now >= 2 * WINDOW else {}
+        if metrics.get("with_gradient") == 0:
+            found["no gradient"] = f"nothing was learnt: {WITHOUT_GRADIENT}"
+        due = [sign for sign in found if now - self.told.get(sign, -WINDOW) >= WINDOW]
+        self.told |= dict.fromkeys(due, now)
+        return [found[sign] for sign in due]
+
+    def _drift(self) -> dict[str, str]:
+        """Signs of the last updates against the first."""
         first, last = self.history[:WINDOW], self.history[-WINDOW:]
         found = {}
         for name, unit in (("length", "tokens"), ("steps", "steps")):
@@ -41,9 +54,7 @@ class Guards:
                     f"the PRM's mean score rose from {prm[0]:.3f} to {prm[1]:.3f} while accuracy fell from "
                     f"{accuracy[0]:.3f} to {accuracy[1]:.3f}: the policy exploits the PRM"
                 )
-        due = [sign for sign in found if now - self.told.get(sign, -WINDOW) >= WINDOW]
-        self.told |= dict.fromkeys(due, now)
-        return [found[sign] for sign in due]
+        return found
 
 
 def _mean(rows: list[dict[str, float]], name: str) -> float:

@@ -7,13 +7,16 @@ import math
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+if TYPE_CHECKING:
+    from train.mat.runner.runner import Runner
+
 SHOWN = {  # in the bar: metric -> name and format
     "reward": ("reward", ".3f"), "accuracy": ("acc", ".3f"), "kl": ("kl", ".4f"), "kl_old": ("kl_old", ".1e"),
-    "entropy": ("entropy", ".3f"), "telling": ("telling", ".2f"), "length": ("len", ".0f"),
+    "entropy": ("entropy", ".3f"), "with_gradient": ("with gradient", ".2f"), "length": ("len", ".0f"),
     "tokens_per_s": ("tok/s", ".0f"), "eval_accuracy": ("held out", ".3f"),
 }  # fmt: skip
 
@@ -22,7 +25,7 @@ class RunLog:
     """One line an update in `log.jsonl`. Of a resumed run the updates that are done again are taken out first."""
 
     def __init__(self, folder: Path, updates: int, done: int, config: dict[str, Any], project: str | None) -> None:
-        self.path = folder / "log.jsonl"
+        self.path, self.updates = folder / "log.jsonl", updates
         self.rows = [row for row in read(self.path) if row["update"] <= done] if self.path.is_file() else []
         text = "".join(json.dumps(row) + "\n" for row in self.rows)
         self.path.write_text(text, encoding="utf-8")
@@ -56,6 +59,16 @@ class RunLog:
         self.bar.set_postfix(figures, refresh=False)
         if update:
             self.bar.update()
+
+    def summary(self, runner: Runner, held_out: int, seconds: float | None) -> str:
+        """What became of the run."""
+        first = next(row["eval_accuracy"] for row in self.rows if "eval_accuracy" in row)
+        last = self.last.get("eval_accuracy", runner.best)
+        early = ""
+        if runner.done < self.updates:
+            early = f"Stopped after {runner.done} of {self.updates} updates: --max_seconds {seconds:g}\n"
+        return (f"{early}Held-out accuracy on {held_out} questions: {first:.3f} before, {last:.3f} at the end, "
+                f"{runner.best:.3f} at best. Policies: {self.path.parent}/last, {self.path.parent}/best")  # fmt: skip
 
     def close(self) -> None:
         """End the bar and the files."""

@@ -26,6 +26,7 @@ from envs.base_env import Problem
 from reason.common.errors import RunError
 from train.core.sharding import gathered, load_optimizer
 from train.core.update import rate_share
+from train.mat.arguments import LearningOptions, RunOptions
 from train.mat.buffers.rollout import Rollout, restored
 from train.mat.runner.checkpoint import save_policy, save_state
 from train.mat.runner.collect import Collector
@@ -36,28 +37,6 @@ from train.mat.trainers.trainer import Trainer
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Numbers of updates, and the learning rate's course over them."""
-
-    updates: int
-    eval_every: int
-    save_every: int
-    questions: int  # of an update
-    warmup: int = 0  # updates until it is reached
-    linear: bool = False  # whether it then falls to 0 in a straight line
-    overlap: bool = False  # sample for the next update while learning; the engine needs weights of its own
-    seconds: float | None = None  # of updates, judging apart: the one that passes them is the last
-
-    def share(self, update: int) -> float:
-        """Of the highest learning rate, at an update counted from 1."""
-        return rate_share(update, self.updates, self.warmup, falls_behind=0 if self.linear else None)
-
-    def over(self, updates: int, seconds: float) -> bool:
-        """Whether a run of so many updates, which took so long, is at its end."""
-        return updates >= self.updates or (self.seconds is not None and seconds >= self.seconds)
-
-
 @dataclass
 class Runner:
     """One run. `restore` it before `train` to go on from a checkpoint."""
@@ -65,9 +44,11 @@ class Runner:
     collector: Collector
     trainer: Trainer
     held_out: Sequence[Problem]
-    schedule: Schedule
+    learning: LearningOptions
+    options: RunOptions
     folder: Path
     done: int = 0  # updates
+    learnt: int = 0  # updates with a gradient
     best: float = -1.0  # held-out accuracy
     spent: float = 0.0  # seconds of the updates that are done
     guards: Guards = field(default_factory=Guards)
@@ -84,40 +65,40 @@ class Runner:
             metrics = await self._judge()
             if log is not None:
                 log.write(0, metrics)
-        while not self.schedule.over(self.done, self.spent):
+        while not self._over():
             update, began = self.done + 1, time.monotonic()
             rollouts = self.ahead or await self._sample(update)
             self._set_rates(update)
             metrics = summary(rollouts)
-            if self.schedule.overlap:
+            if self.collector.rollouts.overlap:
                 metrics |= await self._learn_and_sample(rollouts, update)
             else:
                 metrics |= self._learn(rollouts, update)
             await self._push()
             took = self.collector.processes.gather(time.monotonic() - began)[0]  # all end with the same update
             self.done, self.spent = update, self.spent + took
+            self.learnt += metrics["with_gradient"] > 0
             tokens = sum(len(one.token_ids) for one in rollouts)
             metrics |= self.seconds | {"tokens_per_s": tokens / took, "samples_per_s": len(rollouts) / took}
-            last = self.schedule.over(update, self.spent)
-            if last or update % self.schedule.eval_every == 0:
+            last = self._over()
+            if last or update % self.options.eval_interval == 0:
                 metrics |= await self._judge()
             warnings = self.guards.check(metrics)
             if log is not None:
                 for warning in warnings:
                     LOG.warning("update %d: %s", update, warning)
                 log.write(update, metrics)
-            if last or update % self.schedule.save_every == 0:
+            if last or update % self.options.save_interval == 0:
                 self.save()
 
     async def _push(self) -> None:
-        """Give the engine the policy's weights and see that it has them. Raises RunError, UserError, ModelError."""
-        for step in (self.collector.generator.start, self.collector.generator.push):
-            with self.collector.processes.together():
-                step()
+        """Give the engine the policy's weights and see that it has them. Raises RunError."""
+        with self.collector.processes.together():
+            await self.collector.lm.push(self.trainer.policy.plain_weights())
         await self.collector.verify(self.held_out[0])
 
     async def _sample(self, update: int) -> list[Rollout]:
-        began, questions = time.monotonic(), self.schedule.questions
+        began, questions = time.monotonic(), self.collector.rollouts.questions
         rollouts = await self.collector.collect((update - 1) * questions, questions)
         if not rollouts:
             raise RunError(f"update {update}: no solution could be graded and scored, so there is no batch")
@@ -135,16 +116,24 @@ class Runner:
         a run that is given more updates then goes on as if it had had them from the beginning.
         """
         learning = asyncio.to_thread(self._learn, rollouts, update)
-        done = await asyncio.gather(learning, self._sample(update + 1), return_exceptions=True)
-        for one in done:
-            if isinstance(one, BaseException):
-                raise one
-        metrics, self.ahead = done
+        metrics, ahead = await asyncio.gather(learning, self._sample(update + 1), return_exceptions=True)
+        if isinstance(metrics, BaseException):
+            raise metrics
+        if isinstance(ahead, BaseException):
+            raise ahead
+        self.ahead = ahead
         return metrics
 
     def _set_rates(self, update: int) -> None:
+        options = self.learning
+        behind = 0 if options.lr_schedule == "linear" else None
         for learner in self.trainer.learners:
-            learner.set_rate(self.schedule.share(update))
+            learner.set_rate(rate_share(update, options.num_updates, options.warmup_updates, behind))
+
+    def _over(self) -> bool:
+        """Whether the last update was the last one of the run."""
+        limit = self.learning.max_seconds
+        return self.done >= self.learning.num_updates or (limit is not None and self.spent >= limit)
 
     async def _judge(self) -> dict[str, float]:
         """Greedy accuracy on the held-out questions; the best policy is kept."""
@@ -167,6 +156,7 @@ class Runner:
             "done": self.done,
             "best": self.best,
             "spent": self.spent,
+            "learnt": self.learnt,
             "random": torch.get_rng_state(),
             "guards": asdict(self.guards),
             "ahead": None if self.ahead is None else [asdict(one) for one in self.ahead],
@@ -179,6 +169,7 @@ class Runner:
         """Take up a checkpoint's state. Raises UserError where it is of another model."""
         trainer = self.trainer
         self.done, self.best, self.spent = state["done"], state["best"], state.get("spent", 0.0)
+        self.learnt = state.get("learnt", self.done)
         trainer.policy.restore(state["policy"])
         if trainer.critic is not None:
             trainer.critic.restore(state["critic"])

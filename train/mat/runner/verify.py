@@ -9,19 +9,19 @@ import torch
 
 from envs.base_env import Problem
 from reason.common.errors import RunError
-from reason.inference.base import Sampling
+from reason.inference.base import RolloutLM, Sampling
+from reason.inference.ledger import Ledger
 from train.core.processes import ALONE, Processes
 from train.mat.agents.policy import Policy
 from train.mat.buffers.batches import passes
 from train.mat.buffers.rollout import Rollout
-from train.mat.runner.generator import RolloutEngine
 
 SEEDS, TOKENS = range(4), 8
 EXACT, ROUNDED = 1e-3, 5e-2  # nats a token, where both compute in fp32 and where one of them rounds to 16 bits
 
 
 async def verify(
-    policy: Policy, engine: RolloutEngine, problem: Problem, prompt_ids: list[int], processes: Processes = ALONE
+    policy: Policy, engine: RolloutLM, problem: Problem, prompt_ids: list[int], processes: Processes = ALONE
 ) -> None:
     """Compare the log-probabilities of some solutions' beginnings by the engine with the policy's own.
 
@@ -30,12 +30,13 @@ async def verify(
     """
     whole = Sampling(max_tokens=TOKENS)
     with processes.together():
-        asked = (engine.generate(prompt_ids, list(SEEDS), whole) for _ in range(engine.replicas))
-        samples = [one for group in await asyncio.gather(*asked) for one in group]
+        asked = (engine.generate(prompt_ids, whole, list(SEEDS), Ledger()) for _ in range(engine.replicas))
+        samples = [sample for group in await asyncio.gather(*asked) for sample in group]
     rollouts = [
-        Rollout(problem, 0, prompt_ids, one.token_ids, [], True, 0.0, sampled_logprob=one.logprob) for one in samples
+        Rollout(problem, 0, prompt_ids, list(sample.token_ids), [], True, 0.0, sampled_logprob=sample.logprob)
+        for sample in samples
     ]
-    allowed = EXACT if engine.dtype == policy.sampler_dtype == torch.float32 else ROUNDED
+    allowed = EXACT if engine.details["dtype"] == "float32" and not policy.autocast else ROUNDED
     gap = gaps(replace(policy, sampling=whole), rollouts, processes)
     with processes.together():
         if not gap <= allowed:

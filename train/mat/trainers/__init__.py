@@ -1,28 +1,9 @@
-"""The algorithms: which advantages they give, and what has one probability ratio in them."""
+"""The algorithms by name: the one list that flags, help and runs follow from."""
 
-from __future__ import annotations
+from train.mat.trainers.algorithm import Algorithm
+from train.mat.trainers.appo import APPO
+from train.mat.trainers.grpo import GRPO
+from train.mat.trainers.rloo import RLOO
+from train.mat.trainers.tppo import TPPO
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-from train.mat.buffers.rollout import Rollout
-from train.mat.trainers import appo, grpo, rloo, tppo
-from train.mat.trainers.options import Options
-
-
-@dataclass(frozen=True)
-class Algorithm:
-    """One algorithm and the options that are usual for it."""
-
-    advantages: Callable[[Sequence[Rollout], Options], None]
-    needs_critic: bool
-    ratio: str
-    aggregation: str
-
-
-ALGORITHMS = {
-    "APPO": Algorithm(appo.advantages, True, "step", "token"),
-    "TPPO": Algorithm(tppo.advantages, True, "token", "token"),
-    "GRPO": Algorithm(grpo.advantages, False, "token", "sequence"),
-    "RLOO": Algorithm(rloo.advantages, False, "sequence", "sequence"),
-}
+ALGORITHMS: dict[str, type[Algorithm]] = {"APPO": APPO, "TPPO": TPPO, "GRPO": GRPO, "RLOO": RLOO}

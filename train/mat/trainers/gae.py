@@ -10,9 +10,14 @@ sampled ends there. At a truncation V(s_{t+1}) is the value of the true next sta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
+
+from train.mat.buffers.rollout import Rollout
+
+EPS = 1e-8
 
 
 def gae(
@@ -47,6 +52,20 @@ def token_gae(
     ends = torch.tensor(step_ends, device=rewards.device) - 1
     discount[ends], factors[ends] = gamma, gamma * lam
     return _sweep(_deltas(rewards, values, last_value, terminated, discount), factors)
+
+
+def on_last_tokens(rollout: Rollout) -> Tensor:
+    """[tokens], the reward of each step on its last token."""
+    rewards = torch.zeros(len(rollout.token_ids))
+    rewards[torch.tensor(rollout.ends) - 1] = rollout.rewards
+    return rewards
+
+
+def normalised_over_all(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """Advantages of mean 0 and standard deviation 1 over all units of the batch."""
+    flat = torch.cat([rollout.advantages for rollout in rollouts])
+    scale = flat.std(correction=0) + EPS
+    return [replace(rollout, advantages=(rollout.advantages - flat.mean()) / scale) for rollout in rollouts]
 
 
 def _deltas(rewards: Tensor, values: Tensor, last_value: Tensor | float, terminated: bool, discount: Tensor) -> Tensor:

@@ -13,9 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss
 
-RATIOS = ("token", "step", "sequence")
-AGGREGATIONS = ("token", "sequence", "constant")
-
 
 def unit_log_ratios(log_ratios: Tensor, units: Tensor, count: int, mean: bool) -> Tensor:
     """Log-ratios [count] of units from those of tokens [tokens]; units [tokens] says which unit a token is of.

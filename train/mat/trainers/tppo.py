@@ -7,27 +7,38 @@ to token inside a step (`gae.token_gae`), so that a long step is not discounted 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
+from reason.common.options import option
+from train.mat.trainers.algorithm import ActorCritic
 
-from train.mat.buffers.rollout import Rollout
-from train.mat.trainers.appo import normalise
-from train.mat.trainers.gae import token_gae
-from train.mat.trainers.kl import k1
-from train.mat.trainers.options import Options
+if TYPE_CHECKING:
+    from train.mat.buffers.rollout import Rollout
 
 
-def advantages(rollouts: Sequence[Rollout], options: Options) -> None:
-    """Set advantages and returns [tokens] of each solution."""
-    for one in rollouts:
-        assert one.values is not None
-        rewards = torch.zeros(len(one.token_ids))
-        rewards[torch.tensor(one.ends) - 1] = one.rewards
-        if options.kl_in == "reward" and options.kl_coef:
-            rewards -= options.kl_coef * k1(one.old_logprobs, one.reference_logprobs)
-        one.advantages = token_gae(
-            rewards, one.values, one.last_value, one.terminated, one.ends,
-            options.gamma, options.gae_lambda, options.token_lambda,
-        )  # fmt: skip
-        one.returns = one.advantages + one.values
-    normalise(rollouts)
+@dataclass(frozen=True)
+class TPPO(ActorCritic):
+    """PPO over tokens."""
+
+    ratios: ClassVar[tuple[str, ...]] = ("token",)
+
+    token_lambda: float = option(1.0, "of advantages, inside a step", least=0, most=1)
+
+    def credited(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        """The solutions with advantages and returns [tokens]."""
+        from train.mat.trainers.gae import normalised_over_all, on_last_tokens, token_gae
+
+        credited = []
+        for rollout in rollouts:
+            assert rollout.values is not None
+            rewards = on_last_tokens(rollout)
+            if self.kl_in_reward:
+                assert rollout.old_logprobs is not None and rollout.reference_logprobs is not None
+                rewards -= self.kl_coef * (rollout.old_logprobs - rollout.reference_logprobs)
+            advantages = token_gae(
+                rewards, rollout.values, rollout.last_value, rollout.terminated, rollout.ends,
+                self.gamma, self.gae_lambda, self.token_lambda,
+            )  # fmt: skip
+            credited.append(replace(rollout, advantages=advantages, returns=advantages + rollout.values))
+        return normalised_over_all(credited)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,8 +22,8 @@ from train.mat.agents.policy import Policy
 from train.mat.buffers.batches import RolloutPass, alike, collate, minibatches, passes
 from train.mat.buffers.rollout import Rollout
 from train.mat.models.critic import Critic
-from train.mat.trainers import ALGORITHMS, kl, losses
-from train.mat.trainers.options import Options
+from train.mat.trainers import kl, losses
+from train.mat.trainers.algorithm import ActorCritic, Algorithm
 
 
 @dataclass
@@ -56,10 +57,10 @@ class Trainer:
 
     policy: Policy
     critic: Critic | None
-    algorithm: str
-    options: Options
+    algorithm: Algorithm
     learners: list[Learner]  # the policy's, and the critic's where there is one
     token_budget: int  # padded tokens of a forward pass
+    longest: int = 1  # most tokens of a solution, for aggregation "constant"
     processes: Processes = ALONE
     means: Means = field(default_factory=Means)
 
@@ -69,39 +70,48 @@ class Trainer:
         `update` names the batch in errors and seeds the mini-batches, so that a resumed run has the same ones. Each
         process is given all solutions.
         """
-        self.prepare(rollouts)
-        rollouts = self.processes.union(self.processes.share(rollouts))
-        ALGORITHMS[self.algorithm].advantages(rollouts, self.options)
-        for epoch in range(self.options.epochs):
-            parts = minibatches(rollouts, self.options.minibatches, f"openr {update} {epoch}")
+        looked_at = self.processes.union(self.processes.share(self.look_at(rollouts)))
+        credited = self.algorithm.credited(looked_at)
+        for epoch in range(self.algorithm.ppo_epoch):
+            parts = minibatches(credited, self.algorithm.num_mini_batch, f"openr {update} {epoch}")
             for number, part in enumerate(parts):
                 self._step(part, f"update {update}, epoch {epoch}, mini-batch {number}")
         return self.means.report(self.processes)
 
     @torch.no_grad()
-    def prepare(self, rollouts: Sequence[Rollout]) -> None:
-        """Note what must be known before the weights move: log-probabilities, the reference's, values.
+    def look_at(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        """The solutions with what must be known before the weights move: log-probabilities, the reference's, values.
 
-        Each process does so for its share of the solutions.
-        With a single step on the batch the old log-probabilities are those of that step's own forward pass.
+        Each process does so for its share of the solutions. With a single step on the batch the old log-probabilities
+        are those of that step's own forward pass.
         """
-        options = self.options
-        with_reference = options.kl_coef > 0
-        with_old = options.epochs * options.minibatches > 1 or (with_reference and options.kl_in == "reward")
+        algorithm, known = self.algorithm, {id(rollout): rollout for rollout in rollouts}
+        with_reference = algorithm.kl_coef > 0
+        with_old = algorithm.ppo_epoch * algorithm.num_mini_batch > 1 or algorithm.kl_in_reward
         if not (with_old or with_reference or self.critic is not None):
-            return
-        for one, copies in self._passes(rollouts):
+            return list(rollouts)
+        for part, copies in self._passes(rollouts):
+            of_tokens: dict[str, list[Tensor]] = {}
+            last: list[float] | None = None
             if with_old:
-                self._note(one, copies, "old_logprobs", self.policy.logprobs(one)[0])
+                of_tokens["old_logprobs"] = self._split(part, self.policy.logprobs(part)[0])
             if with_reference:
-                self._note(one, copies, "reference_logprobs", self.policy.reference_logprobs(one))
+                of_tokens["reference_logprobs"] = self._split(part, self.policy.reference_logprobs(part))
             if self.critic is not None:
                 with self.policy.arithmetic():
-                    values, last = self.critic(one)
-                self._note(one, copies, "values", values)
-                for same, value in zip(copies, last.tolist(), strict=True):
-                    for rollout in same:
-                        rollout.last_value = value
+                    values, after = self.critic(part)
+                of_tokens["values"], last = self._split(part, values), after.tolist()
+            for row, same in enumerate(copies):
+                told: dict[str, Any] = {name: parts[row] for name, parts in of_tokens.items()}
+                if last is not None:
+                    told["last_value"] = last[row]
+                for rollout in same:
+                    known[id(rollout)] = replace(rollout, **told)
+        return list(known.values())
+
+    @staticmethod
+    def _split(part: RolloutPass, of_tokens: Tensor) -> list[Tensor]:
+        return part.split(of_tokens.float().cpu())
 
     def _passes(self, rollouts: Sequence[Rollout]) -> Iterator[tuple[RolloutPass, list[list[Rollout]]]]:
         """Forward passes over the different ones of this process's solutions, with all that each row stands for.
@@ -117,25 +127,19 @@ class Trainer:
         for _ in range(missing):
             yield collate([min(rollouts, key=lambda rollout: rollout.length)], device), [[]]
 
-    @staticmethod
-    def _note(one: RolloutPass, copies: Sequence[Sequence[Rollout]], name: str, of_tokens: Tensor) -> None:
-        for same, part in zip(copies, one.split(of_tokens.float().cpu()), strict=True):
-            for rollout in same:
-                setattr(rollout, name, part)
-
     def _step(self, batch: Sequence[Rollout], where: str) -> None:
         """One step of both optimizers, from the gradients of all processes."""
-        options = self.options
+        algorithm = self.algorithm
         sizes = [len(one.advantages) for one in batch]
-        weights = losses.unit_weights(sizes, options.aggregation, options.constant)
+        weights = losses.unit_weights(sizes, algorithm.weighing, self.longest)
         lengths = [len(one.token_ids) for one in batch]
-        of_tokens = losses.unit_weights(lengths, options.aggregation, options.constant)
+        of_tokens = losses.unit_weights(lengths, algorithm.weighing, self.longest)
         share = {id(one): pair for one, *pair in zip(batch, weights, of_tokens, strict=True)}
         values = sum(len(one.returns) for one in batch if one.returns is not None)
-        silent = options.kl_coef == 0 and options.entropy_coef == 0 and self.critic is None
-        telling = [one for one in batch if not silent or bool(one.advantages.any())]  # the others' gradient is 0
-        self.means.add("telling", torch.tensor([float(len(telling))]) / len(batch))
-        if not telling:
+        silent = algorithm.kl_coef == 0 and algorithm.entropy_coef == 0 and self.critic is None
+        with_gradient = [one for one in batch if not silent or bool(one.advantages.any())]  # the others' is 0
+        self.means.add("with_gradient", torch.tensor([float(len(with_gradient))]) / len(batch))
+        if not with_gradient:
             return
 
         def loss_of(part: tuple[RolloutPass, list[list[Rollout]]]) -> Tensor:
@@ -144,12 +148,14 @@ class Trainer:
             shares = torch.tensor([share[id(rollout)] for rollout in one.rollouts]) * counts[:, None]
             loss = self._policy_loss(one, counts, shares, sum(lengths))
             if self.critic is not None:
-                loss = loss + options.value_loss_coef * self._value_loss(one, counts) / values
+                loss = loss + self._value_loss(one, counts) / values
             return loss
 
         questions = ", ".join(dict.fromkeys(one.problem.id for one in batch[:4]))
         where = f"{where} (questions {questions}, ...)"
-        figures = update(self.learners, self._passes(telling), loss_of, options.max_grad_norm, where, self.processes)
+        figures = update(
+            self.learners, self._passes(with_gradient), loss_of, algorithm.max_grad_norm, where, self.processes
+        )
         for name, value in figures.items():
             self.means.add(name, torch.tensor([value]))
 
@@ -158,7 +164,7 @@ class Trainer:
 
         counts: [rows], how many solutions a row stands for; shares: [rows, 2], what a unit and a token of them weigh.
         """
-        options, device = self.options, self.policy.device
+        algorithm, device = self.algorithm, self.policy.device
         logprobs, entropy = self.policy.logprobs(one)
         old = logprobs.detach()
         if one.rollouts[0].old_logprobs is not None:
@@ -167,25 +173,25 @@ class Trainer:
         sizes = torch.tensor([len(r.advantages) for r in one.rollouts])
         of_token = counts.repeat_interleave(lengths)  # how many tokens each stands for
         units = torch.cat(
-            [first + _unit_of_token(r, options.ratio) for r, first in zip(one.rollouts, sizes.cumsum(0) - sizes)]
+            [first + _unit_of_token(r, algorithm.unit) for r, first in zip(one.rollouts, sizes.cumsum(0) - sizes)]
         ).to(device)
         advantages = torch.cat([r.advantages for r in one.rollouts]).to(device)
-        log_ratios = losses.unit_log_ratios(logprobs - old, units, len(advantages), options.mean_ratio)
-        each, was_clipped = losses.clipped(log_ratios, advantages, options.clip_low, options.clip_high)
+        log_ratios = losses.unit_log_ratios(logprobs - old, units, len(advantages), algorithm.mean_ratio)
+        each, was_clipped = losses.clipped(log_ratios, advantages, *algorithm.clip_bounds)
         mismatch = self._mismatch(one, old)
-        if options.importance_cap:
-            corrections = losses.importance_weights(mismatch, options.importance_cap)
+        if algorithm.importance_cap:
+            corrections = losses.importance_weights(mismatch, algorithm.importance_cap)
             each = each * corrections.repeat_interleave(sizes).to(device)
         of_units, of_tokens = shares.T
         loss = (each * of_units.repeat_interleave(sizes).to(device)).sum()
-        if options.entropy_coef:
-            loss = loss - options.entropy_coef * (entropy * of_token.to(device)).sum() / tokens
-        if options.kl_coef:
+        if algorithm.entropy_coef:
+            loss = loss - algorithm.entropy_coef * (entropy * of_token.to(device)).sum() / tokens
+        if algorithm.kl_coef:
             reference = torch.cat([r.reference_logprobs for r in one.rollouts]).to(device)
             self.means.add("kl", kl.k3(logprobs, reference), of_token)
-            if options.kl_in == "loss":
-                terms = kl.in_loss(options.kl_estimator, logprobs, old, reference)
-                loss = loss + options.kl_coef * (terms * of_tokens.repeat_interleave(lengths).to(device)).sum()
+            if algorithm.kl_in == "loss":
+                terms = kl.in_loss(algorithm.estimator, logprobs, old, reference)
+                loss = loss + algorithm.kl_coef * (terms * of_tokens.repeat_interleave(lengths).to(device)).sum()
         self.means.add("entropy_learnt", entropy, of_token)  # of solutions with a gradient; all: runner.summary
         self.means.add("clip_fraction", was_clipped, counts.repeat_interleave(sizes))
         self.means.add("kl_old", kl.k3(old, logprobs), of_token)
@@ -201,7 +207,8 @@ class Trainer:
 
     def _value_loss(self, one: RolloutPass, counts: Tensor) -> Tensor:
         """The sum over the units of the critic in one pass; `counts`: [rows], how many solutions a row stands for."""
-        assert self.critic is not None
+        algorithm = self.algorithm
+        assert self.critic is not None and isinstance(algorithm, ActorCritic)
         with self.policy.arithmetic():
             values, _ = self.critic(one)
         found = torch.zeros((), device=values.device)
@@ -211,10 +218,10 @@ class Trainer:
             if len(returns) != len(now):  # of steps
                 starts = torch.tensor(rollout.starts, device=now.device)
                 now, old = now[starts], old[starts]
-            each = losses.value_losses(now, old, returns, self.options.value_clip, self.options.huber_delta)
+            each = losses.value_losses(now, old, returns, algorithm.value_clip, algorithm.huber_delta)
             self.means.add("value_loss", each, torch.full((len(each),), count))
             found = found + each.sum() * count
-        return found
+        return algorithm.value_loss_coef * found
 
 
 def _unit_of_token(rollout: Rollout, ratio: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ import torch
 from reason.common.errors import UserError
 from reason.common.seeds import draw_seed
 from reason.inference.base import Sampling
+from reason.inference.ledger import Ledger
 from reason.model_cards import card as cards
 from tests.train.mat.families import save_family
 from tests.train.mat.toys import rollout
 from train.mat.agents.policy import LoraOptions, Policy, load
 from train.mat.buffers.batches import passes
 from train.mat.buffers.rollout import Rollout
-from train.mat.runner.generator import Generator
+from train.mat.runner.engines import OwnLM
 
 PROMPTS = ["1 + 2\n", "3 * 4 + 50 - 6\n", "7\n"]
 LORA = LoraOptions(r=4, alpha=8)
@@ -29,25 +31,24 @@ def loaded(folder: Path, sampling: Sampling = Sampling(max_tokens=40), **options
 
 def sampled(policy: Policy, each: int = 4) -> list[Rollout]:
     """Solutions by the engine, with what it says their log-probabilities are."""
-    generator = Generator(policy, rows=16)
-    generator.push()
 
     async def run() -> list:
+        lm = OwnLM(policy, rows=16)
+        await lm.push(policy.plain_weights())
         ids = [policy.tokenizer.encode(prompt) for prompt in PROMPTS]
         seeds = [[draw_seed(0, prompt, (), 0, i) for i in range(each)] for prompt in PROMPTS]
-        found = await asyncio.gather(*(generator.generate(i, s, policy.sampling) for i, s in zip(ids, seeds)))
+        try:
+            found = await asyncio.gather(*(lm.generate(i, policy.sampling, s, Ledger()) for i, s in zip(ids, seeds)))
+        finally:
+            await lm.close()
         return list(zip(ids, found))
 
-    try:
-        groups = asyncio.run(run())
-    finally:
-        generator.close()
     many = []
-    for ids, samples in groups:
+    for ids, samples in asyncio.run(run()):
         for sample in samples:
-            one = rollout(sample.token_ids, [len(sample.token_ids)], [0.0], sampled_logprob=sample.logprob)
-            one.prompt_ids = ids
-            many.append(one)
+            tokens = list(sample.token_ids)
+            one = rollout(tokens, [len(tokens)], [0.0], sampled_logprob=sample.logprob)
+            many.append(replace(one, prompt_ids=ids))
     return many
 
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 import torch
 from torch import nn
 
-from envs.base_env import Problem, load_task
-from reason.inference.base import ModelError, Sampling
-from reason.inference.ledger import Ledger
-from reason.inference.oracle import OracleRM
+from reason.inference.base import Sampling
 from tests.train.mat.toys import rollout
 from train.core import logprobs
 from train.core.logprobs import chosen_logprobs
 from train.mat.buffers.batches import collate
-from train.mat.buffers.steps import Step
 from train.mat.models.critic import Critic
-from train.mat.models.reward import RewardOptions, reward, score
 
 SAMPLING = [Sampling(), Sampling(temperature=0.7), Sampling(temperature=1.3, top_k=4), Sampling(top_p=0.6, top_k=8)]
 
@@ -89,51 +82,3 @@ def test_a_critic_learns_values_and_leaves_the_policy_alone(kind: str) -> None:
     assert values.tolist() == pytest.approx([0.5, 1.0, 0.5], abs=0.05)
     assert torch.equal(trunk.embedding.weight.detach(), before)
     assert any(name.startswith("trunk") for name in critic.state_dict()) == (kind == "own")
-
-
-def test_a_reward_is_the_sum_of_its_weighted_parts() -> None:
-    one = rollout([1] * 9, [4, 9], [0.0, 0.0], outcome=1.0, answer="7")
-    one.scores = [0.9, 0.4]
-    reward(one, RewardOptions(outcome=2.0, process=0.5))
-    assert one.rewards.tolist() == pytest.approx([0.45, -0.25 + 2.0])
-    reward(one, RewardOptions(length=1.0, length_from=5, length_full=10))
-    assert one.rewards.tolist() == pytest.approx([0.0, 1.0 - 0.8])
-    one.outcome, one.answer = 0.0, None
-    reward(one, RewardOptions(format=0.3))
-    assert one.rewards.tolist() == pytest.approx([0.0, -0.3])
-    one.terminated = False
-    reward(one, RewardOptions(format=0.3))
-    assert one.rewards.tolist() == [0.0, 0.0]
-
-
-TASK = load_task("arithmetic")
-
-
-def solution(*texts: str) -> object:
-    one = rollout([1] * len(texts), range(1, len(texts) + 1), [0.0] * len(texts))
-    one.problem = Problem("p", "10 + 20 + 30", "60")
-    one.steps = [Step(text, i) for i, text in enumerate(texts, 1)]
-    return one
-
-
-async def test_scores_are_those_of_a_reward_model() -> None:
-    many = [solution("10 + 20 = 30; 30 + 30\n", "30 + 30 = 60"), solution("10 + 20 = 31; 31 + 30\n", "x"), solution("")]
-    assert await score(many, OracleRM(TASK)) == many
-    assert [one.scores for one in many] == [[1.0, 1.0], [0.0, 0.0], [0.0]]
-
-
-class Failing(OracleRM):
-    """Cannot read `x`."""
-
-    async def score(self, problem: Problem, solutions: Sequence[Sequence[str]], ledger: Ledger) -> list[list[float]]:
-        if "x" in solutions[0]:
-            raise ModelError("too long")
-        return await super().score(problem, solutions, ledger)
-
-
-async def test_what_the_prm_cannot_score_is_left_out_and_never_a_zero(caplog: pytest.LogCaptureFixture) -> None:
-    good, bad = solution("10 + 20 = 30; 30 + 30\n", "30 + 30 = 60"), solution("x")
-    assert await score([good, bad], Failing(TASK)) == [good]
-    assert "1 of 2 solutions have no PRM score" in caplog.text
-    with pytest.raises(ModelError, match="none of 1 solutions: too long"):
-        await score([solution("x")], Failing(TASK))

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from envs.base_env import Problem
 from reason.common.errors import RunError, UserError
-from reason.engine.request import Generated
-from reason.inference.base import Sampling
-from reason.inference.fastchat import Services
+from reason.inference import open_lm
+from reason.inference.base import RolloutLM, Sample, Sampling
+from reason.inference.fastchat import FastChatLM
+from reason.inference.ledger import Ledger
 from tests.fakes import ROOT, fastchat_controller, free_port
 from tests.reason.engine.tiny import save_policy
 from tests.reason.llm_service.test_services import ENVIRONMENT, ask
@@ -26,11 +27,11 @@ from tests.reason.llm_service.test_vllm_worker import runs_here
 from tests.train.mat.agents.test_policy import LORA, moved
 from tests.train.mat.families import save_family
 from tests.train.mat.runner.test_run import arguments, rows, run_folder
+from train.core.processes import ALONE
 from train.mat.agents.policy import LoraOptions, Policy, load
-from train.mat.runner.generator import Generator, RolloutEngine
-from train.mat.runner.served_generator import ServedGenerator
+from train.mat.arguments import RolloutOptions
+from train.mat.runner.engines import OwnLM, open_rollout_lm
 from train.mat.runner.verify import verify
-from train.mat.runner.vllm_generator import VLLMGenerator
 from train.mat.train_llm import main
 
 PROBLEM = Problem("one", "1 + 2", "3")
@@ -45,21 +46,21 @@ def policy_of(folder: Path, lora: LoraOptions | None = None) -> Policy:
     return load(str(folder), None, Sampling(max_tokens=40), "cpu", "fp32", lora)
 
 
-async def pushes(engine: RolloutEngine, policy: Policy) -> None:
+async def pushes(engine: RolloutLM, policy: Policy) -> None:
     """What holds for every engine with weights of its own."""
     ids = policy.tokenizer.encode("1 + 2\n")
 
-    async def sampled() -> list[Generated]:
-        return await engine.generate(ids, [1, 2, 2**64 - 1], Sampling(temperature=0.9, max_tokens=24))
+    async def sampled() -> list[Sample]:
+        return await engine.generate(ids, Sampling(temperature=0.9, max_tokens=24), [1, 2, 2**64 - 1], Ledger())
 
-    engine.push()
+    await engine.push(policy.plain_weights())
     await verify(policy, engine, PROBLEM, ids)
     first = await sampled()
     moved(policy)
     assert await sampled() == first
     with pytest.raises(RunError, match="does not sample with the policy's weights"):
         await verify(policy, engine, PROBLEM, ids)
-    engine.push()
+    await engine.push(policy.plain_weights())
     await verify(policy, engine, PROBLEM, ids)
     second = await sampled()
     assert second != first
@@ -71,11 +72,11 @@ async def pushes(engine: RolloutEngine, policy: Policy) -> None:
 @pytest.mark.parametrize("lora", [None, LORA])
 async def test_the_transformers_engine(lora: LoraOptions | None, folder: Path) -> None:
     policy = policy_of(folder, lora)
-    engine = Generator(policy, rows=16, own_weights=True)
+    engine = OwnLM(policy, rows=16, own_weights=True)
     try:
         await pushes(engine, policy)
     finally:
-        engine.close()
+        await engine.close()
 
 
 @pytest.mark.parametrize("lora", [None, LORA])
@@ -100,22 +101,24 @@ async def test_vllm_in_this_process(tied: bool, tmp_path: Path, monkeypatch: pyt
     folder = save_policy(tmp_path) if tied else save_family(tmp_path, "qwen2", size=64)
     policy = policy_of(folder, None if tied else LORA)
     assert policy.causal.config.tie_word_embeddings == tied
-    engine = VLLMGenerator(policy, str(folder), rows=16, gpu_memory=0.2, trust_remote_code=False)
+    options = RolloutOptions(rollout_engine="vllm", rollout_gpu_memory=0.2, rows=16)
     try:
-        await pushes(engine, policy)
-        ids = policy.tokenizer.encode("3 * 4\n")
-        work = asyncio.create_task(engine.generate(ids, list(range(8)), Sampling(max_tokens=100)))
-        await asyncio.sleep(0.05)
-        moved(policy)
-        engine.push()  # behind the samples that are under way
-        assert len(await work) == 8
-        await verify(policy, engine, PROBLEM, ids)
+        engine = await open_rollout_lm(options, policy, str(folder), False, None, tmp_path, ALONE)
     except UserError as error:
         if runs_here():
             raise
         pytest.skip(f"vLLM cannot start on this machine: {error}")
+    try:
+        await pushes(engine, policy)
+        ids = policy.tokenizer.encode("3 * 4\n")
+        work = asyncio.create_task(engine.generate(ids, Sampling(max_tokens=100), list(range(8)), Ledger()))
+        await asyncio.sleep(0.05)
+        moved(policy)
+        await engine.push(policy.plain_weights())  # behind the samples that are under way
+        assert len(await work) == 8
+        await verify(policy, engine, PROBLEM, ids)
     finally:
-        engine.close()
+        await engine.close()
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +150,9 @@ def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 async def test_served_workers(served, folder: Path, tmp_path: Path) -> None:
     controller, addresses = served
     policy = policy_of(folder)
-    async with Services(controller) as services:
-        engine = ServedGenerator(policy, await services.language_model("tiny"), tmp_path / "weights", pushes=True)
+    async with open_lm("tiny", controller_addr=controller) as lm:
+        assert isinstance(lm, FastChatLM)
+        engine = await open_rollout_lm(RolloutOptions(), policy, str(folder), False, lm, tmp_path, ALONE)
         assert engine.replicas == 2
         await pushes(engine, policy)
         ids = policy.tokenizer.encode("1 + 2\n")
@@ -156,9 +160,9 @@ async def test_served_workers(served, folder: Path, tmp_path: Path) -> None:
         assert reply["error_code"] == 0
         with pytest.raises(RunError, match="does not sample with the policy's weights"):
             await verify(policy, engine, PROBLEM, ids)
-        engine.push()
+        await engine.push(policy.plain_weights())
         await verify(policy, engine, PROBLEM, ids)
-        engine.close()
+        await engine.close()
         assert not (tmp_path / "weights").exists()
 
 
@@ -174,7 +178,7 @@ def test_a_run_by_served_workers_is_the_one_by_the_engine_in_this_process(
     remote = ["--rollout_engine", "served", "--controller_addr", controller, "--rollout_model"]
     assert train(tmp_path / "own") == train(tmp_path / "served", *remote, "tiny") == 0
     own, theirs = rows(run_folder(tmp_path / "own")), rows(run_folder(tmp_path / "served"))
-    assert len(theirs) == 3 and theirs[1]["telling"] > 0
+    assert len(theirs) == 3 and theirs[1]["with_gradient"] > 0
     for a, b in zip(own, theirs, strict=True):
         assert b == pytest.approx(a, rel=1e-3, abs=1e-5)
     capsys.readouterr()

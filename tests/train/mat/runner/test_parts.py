@@ -10,10 +10,10 @@ import pytest
 
 from envs.base_env import Problem
 from reason.common.errors import UserError
-from train.mat.arguments import check, parser
-from train.mat.runner.data import apart
+from train.mat.arguments import check_arguments, parser
 from train.mat.runner.guards import WINDOW, Guards
 from train.mat.runner.log import RunLog
+from train.mat.runner.questions import apart
 
 
 def problem(question: str) -> Problem:
@@ -81,7 +81,7 @@ def test_a_resumed_log_forgets_what_is_done_again(tmp_path: Path) -> None:
 
 def checked(*words: str, processes: int = 1):
     args = parser().parse_args(["--model_name_or_path", "m", *words])
-    check(args, processes)
+    check_arguments(args, processes)
     return args
 
 
@@ -93,13 +93,13 @@ def checked(*words: str, processes: int = 1):
         ("--process_weight 1", "give --prm_name_or_path"),
         ("--temperature 0", "above 0"),
         ("--top_p 0", "--top_p"),
-        ("--lr 0", "--lr must be above 0"),
+        ("--lr 0", "lr must be above 0"),
         ("--kl_coef 0.1 --kl_estimator k1", "no gradient in expectation"),
         ("--kl_in reward --kl_estimator k3", "k1 in the reward"),
         ("--algorithm_name APPO --dr_grpo", "GRPO"),
         ("--algorithm_name APPO --ratio token", "APPO has --ratio step"),
-        ("--critic shared", "GRPO has no critic: leave out --critic"),
-        ("--gamma 0.9 --algorithm_name RLOO", "leave out --gamma"),
+        ("--critic shared", "--critic is of --algorithm_name APPO and TPPO: leave it out with GRPO"),
+        ("--gamma 0.9 --algorithm_name RLOO", "--gamma is of --algorithm_name APPO and TPPO"),
         ("--supervision process --ratio sequence", "--ratio must be token or step"),
         ("--algorithm_name TPPO --lora_r 8 --critic own", "use --critic shared"),
         ("--dr_grpo --aggregation token", "--aggregation constant"),

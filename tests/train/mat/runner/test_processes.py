@@ -60,7 +60,7 @@ def test_two_processes_learn_what_one_learns_and_either_resumes_the_other(
     both = run_folder(tmp_path / "both")
     train(3 - first, tmp_path / "both", "--resume", both)
 
-    assert rows(one)[1]["solutions"] == 16 and rows(one)[1]["telling"] > 0
+    assert rows(one)[1]["solutions"] == 16 and rows(one)[1]["with_gradient"] > 0
     assert len(rows(both)) == 5
     for ours, theirs in zip(rows(both), rows(one), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
@@ -73,16 +73,15 @@ FAILING = """
 import asyncio, sys
 from reason.inference.base import ModelError
 from train.mat import train_llm
-from train.mat.models import reward
 from train.core.processes import started
-from train.mat.runner import collect
+from train.mat.runner import collect, rewards
 
 async def gone(rollouts, rm):
     raise ModelError("the PRM is gone")
 
 with started() as processes:
-    for breaks in (lambda: reward.CREDITS.update(difference=lambda scores: scores * float("nan")),
-                   lambda: setattr(collect, "score", gone)):
+    for breaks in (lambda: rewards.CREDITS.update(difference=lambda scores: scores * float("nan")),
+                   lambda: setattr(collect, "scored", gone)):
         if processes.rank == 1:
             breaks()
         try:

@@ -98,7 +98,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_losses(
     a, b = load_state(folder), load_state(whole)
     assert all(torch.equal(a["policy"][name], weight) for name, weight in b["policy"].items())
     first = rows(whole)[1]
-    assert first["telling"] > 0 and first["grad_norm"] > 0
+    assert first["with_gradient"] > 0 and first["grad_norm"] > 0
     assert first["sampler_gap"] < 1e-5 and (first["kl_old"] == 0 or "--ppo_epoch" in words)
     assert main([*stopped, "--resume", str(folder), "--seed", "1"]) == 2
     assert "--seed was 0 and is 1" in capsys.readouterr().err
@@ -232,7 +232,7 @@ def test_data_of_openr(tmp_path: Path) -> None:
 def test_weights_that_are_no_numbers_end_the_run(
     policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("train.mat.models.reward.CREDITS", {"difference": lambda scores: scores * float("nan")})
+    monkeypatch.setattr("train.mat.runner.rewards.CREDITS", {"difference": lambda scores: scores * float("nan")})
     more = ["--prm_name_or_path", "oracle", "--num_updates", "1"]
     assert main(arguments(policy, tmp_path, *more)) == 1
     error = capsys.readouterr().err

@@ -87,7 +87,7 @@ def test_two_sharded_processes_learn_what_one_learns_and_resume_and_are_resumed(
     AutoModelForCausalLM.from_pretrained(both / "last")
     assert main(arguments(policy, tmp_path / "both", *more, "--resume", both)) == 0  # the fourth, alone and whole
 
-    assert rows(one)[1]["solutions"] == 16 and rows(one)[1]["telling"] > 0
+    assert rows(one)[1]["solutions"] == 16 and rows(one)[1]["with_gradient"] > 0
     assert len(rows(both)) == 5
     for ours, theirs in zip(rows(both), rows(one), strict=True):
         judged_more = ours.keys() - theirs.keys()  # behind the third update, then its last
@@ -128,7 +128,7 @@ class Idle(Waiting):
 def test_passes_for_those_of_other_processes_change_nothing(algorithm: str, options: dict[str, float]) -> None:
     found = []
     for processes in (ALONE, Waiting()):
-        trained = trainer(TablePolicy(), algorithm, token_budget=12, minibatches=2, epochs=2, **options)
+        trained = trainer(TablePolicy(), algorithm, token_budget=12, num_mini_batch=2, ppo_epoch=2, **options)
         trained.processes = processes
         metrics = trained.learn(mixed(), 1)
         found.append((trained.policy.logits.detach(), metrics))

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from train.mat.trainers.credit import CREDITS
+from train.mat.runner.credit import CREDITS
 from train.mat.trainers.groups import leave_one_out, normalised, rewards_to_go
 
 SCORES = torch.tensor([0.9, 0.4, 0.6])

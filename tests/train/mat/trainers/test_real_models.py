@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from train.mat.agents.policy import LoraOptions, load
 from train.mat.buffers.rollout import Rollout
 from train.mat.models.critic import Critic
 from train.mat.trainers import ALGORITHMS
-from train.mat.trainers.options import Options
 from train.mat.trainers.trainer import Trainer
 
 SHAPES = [
@@ -33,9 +33,8 @@ def solutions() -> list[Rollout]:
     found = []
     for i, (ends, prompt) in enumerate(SHAPES):
         tokens = torch.randint(0, 250, (ends[-1] + prompt,), generator=generator).tolist()
-        one = rollout(tokens[prompt:], ends, torch.randn(len(ends), generator=generator).tolist(), group=i // 2)
-        one.prompt_ids = tokens[:prompt]
-        found.append(one)
+        rewards = torch.randn(len(ends), generator=generator).tolist()
+        found.append(replace(rollout(tokens[prompt:], ends, rewards, group=i // 2), prompt_ids=tokens[:prompt]))
     return found
 
 
@@ -49,11 +48,10 @@ def test_a_step_of_four_layers_is_the_same_in_one_pass_and_in_many(
         torch.manual_seed(0)
         adapter = LoraOptions(lora, lora) if lora else None
         policy = load(str(folder), None, Sampling(temperature=0.9), "cpu", "fp32", adapter, reference=True)
-        usual = ALGORITHMS[algorithm]
-        options = Options(ratio=usual.ratio, aggregation=usual.aggregation, kl_coef=0.1, entropy_coef=0.01)
-        critic = Critic(policy.causal.base_model, 32, "shared" if lora else "own") if usual.needs_critic else None
+        chosen = ALGORITHMS[algorithm](kl_coef=0.1, entropy_coef=0.01)
+        critic = Critic(policy.causal.base_model, 32, "shared" if lora else "own") if chosen.needs_critic else None
         descent = learners(policy, critic, 0.1, 0.1)
-        metrics = Trainer(policy, critic, algorithm, options, descent, budget).learn(solutions(), 1)
+        metrics = Trainer(policy, critic, chosen, descent, budget).learn(solutions(), 1)
         assert metrics["grad_norm"] > 0
         weights = [*policy.weights().values(), *(p.detach() for p in (critic.trainable() if critic else []))]
         found.append((weights, metrics))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,7 @@ from reason.common.errors import RunError
 from tests.train.mat.toys import QUESTION, RIGHT, WRONG, TableCritic, TablePolicy, rollout, trainer
 from train.mat.buffers.batches import RolloutPass
 from train.mat.buffers.rollout import Rollout
-from train.mat.trainers import ALGORITHMS
-from train.mat.trainers.options import Options
+from train.mat.trainers import APPO, GRPO, RLOO, TPPO
 
 
 def mixed() -> list[Rollout]:
@@ -40,34 +40,33 @@ def test_an_update_of_grpo_by_hand() -> None:
 
 def test_outcome_supervision_gives_every_token_the_same_and_process_supervision_what_comes() -> None:
     pair = [rollout([1, 1, 2], [2, 3], [0.0, 2.0]), rollout([1], [1], [1.0])]
-    ALGORITHMS["GRPO"].advantages(pair, Options(by_std=False))
-    assert [one.advantages.tolist() for one in pair] == [[0.5] * 3, [-0.5]]
-    ALGORITHMS["GRPO"].advantages(pair, Options(supervision="process", by_std=False))
-    assert [one.advantages.tolist() for one in pair] == [[0.0, 0.0, 1.0], [0.0]]
-    ALGORITHMS["RLOO"].advantages(pair, Options(ratio="sequence"))
-    assert [one.advantages.tolist() for one in pair] == [[1.0], [-1.0]]
+    for algorithm, expected in (
+        (GRPO(dr_grpo=True), [[0.5] * 3, [-0.5]]),
+        (GRPO(dr_grpo=True, supervision="process"), [[0.0, 0.0, 1.0], [0.0]]),
+        (RLOO(), [[1.0], [-1.0]]),
+    ):
+        assert [one.advantages.tolist() for one in algorithm.credited(pair)] == expected
 
 
 def test_appo_and_tppo_by_hand() -> None:
     """Values .1, .2, .3 before three tokens in steps of two and one; gamma 1, lambda 1: advantages are R - V."""
-    for name, expected in (("APPO", [2 - 0.1, 2 - 0.3]), ("TPPO", [1.9, 1.8, 1.7])):
-        one = rollout([1, 1, 2], [2, 3], [0.0, 2.0])
-        one.values = torch.tensor([0.1, 0.2, 0.3])
-        ALGORITHMS[name].advantages([one], Options(gae_lambda=1.0))
+    for algorithm, expected in ((APPO(gae_lambda=1.0), [2 - 0.1, 2 - 0.3]), (TPPO(gae_lambda=1.0), [1.9, 1.8, 1.7])):
+        [one] = algorithm.credited([rollout([1, 1, 2], [2, 3], [0.0, 2.0], values=torch.tensor([0.1, 0.2, 0.3]))])
         assert one.returns is not None and one.returns.tolist() == pytest.approx([2.0] * len(expected))
         plain = torch.tensor(expected)
         assert torch.allclose(one.advantages, (plain - plain.mean()) / plain.std(correction=0), atol=1e-5)
 
 
 def test_kl_in_the_reward_is_taken_off_where_it_arises() -> None:
-    one = rollout([1, 1, 2], [2, 3], [0.0, 2.0])
-    one.values, one.last_value = torch.zeros(3), 0.0
-    one.old_logprobs, one.reference_logprobs = torch.tensor([-1.0, -1.0, -1.0]), torch.tensor([-2.0, -1.5, -1.0])
-    options = Options(gae_lambda=1.0, kl_coef=0.1, kl_in="reward", kl_estimator="k1")
-    ALGORITHMS["APPO"].advantages([one], options)
+    before = rollout(
+        [1, 1, 2], [2, 3], [0.0, 2.0], values=torch.zeros(3), old_logprobs=torch.tensor([-1.0, -1.0, -1.0]),
+        reference_logprobs=torch.tensor([-2.0, -1.5, -1.0]),
+    )  # fmt: skip
+    options = {"gae_lambda": 1.0, "kl_coef": 0.1, "kl_in": "reward"}
+    [one] = APPO(**options).credited([before])
     assert one.returns is not None and one.returns.tolist() == pytest.approx([2 - 0.15, 2.0])
-    ALGORITHMS["TPPO"].advantages([one], options)
-    assert one.returns.tolist() == pytest.approx([2 - 0.15, 2 - 0.05, 2.0])
+    [one] = TPPO(**options).credited([before])
+    assert one.returns is not None and one.returns.tolist() == pytest.approx([2 - 0.15, 2 - 0.05, 2.0])
 
 
 @pytest.mark.parametrize("algorithm", ["APPO", "TPPO", "GRPO", "RLOO"])
@@ -76,7 +75,7 @@ def test_the_cut_into_passes_changes_nothing(algorithm: str, aggregation: str) -
     found = []
     for budget in (1, 8, 4096):  # a solution a pass, two or three, all
         policy = TablePolicy()
-        options = {"aggregation": aggregation, "constant": 6, "kl_coef": 0.1, "entropy_coef": 0.05}
+        options = {"aggregation": aggregation, "longest": 6, "kl_coef": 0.1, "entropy_coef": 0.05}
         one = trainer(policy, algorithm, token_budget=budget, **options)
         policy.logits.data[0, 1] += 0.3  # away from the reference
         metrics = one.learn(mixed(), 1)
@@ -104,7 +103,7 @@ def learnt(algorithm: str) -> tuple[CountingPolicy, torch.Tensor, dict[str, floa
     samples = [*equal, rollout([2, 1], [2], [0.0]), *(rollout([2], [1], [r], group=1) for r in (0.0, 1.0))]
     policy = CountingPolicy()
     policy.logits.data[0, 1] += 0.3  # away from the reference
-    one = trainer(policy, algorithm, kl_coef=0.1, entropy_coef=0.05, epochs=2)
+    one = trainer(policy, algorithm, kl_coef=0.1, entropy_coef=0.05, ppo_epoch=2)
     metrics = one.learn(samples, 1)
     return policy, one.critic.table.detach() if one.critic else torch.zeros(1), metrics
 
@@ -123,7 +122,7 @@ def test_equal_samples_go_through_the_models_once_and_change_nothing(
 
 def test_the_first_step_on_a_batch_has_ratio_one_and_later_ones_do_not() -> None:
     policy = TablePolicy()
-    one = trainer(policy, "GRPO", lr=1.0, epochs=2)
+    one = trainer(policy, "GRPO", lr=1.0, ppo_epoch=2)
     metrics = one.learn([rollout([RIGHT], [1], [1.0]), rollout([WRONG], [1], [0.0])], 1)
     assert metrics["kl_old"] > 1e-4  # mean over both epochs; the first one's is 0
     again = trainer(TablePolicy(), "GRPO", lr=1.0)
@@ -132,12 +131,12 @@ def test_the_first_step_on_a_batch_has_ratio_one_and_later_ones_do_not() -> None
 
 def test_solutions_without_an_advantage_cost_no_pass_and_change_nothing() -> None:
     equal = [rollout([RIGHT], [1], [1.0], group=1), rollout([RIGHT, RIGHT], [2], [1.0], group=1)]
-    telling = [rollout([RIGHT], [1], [1.0]), rollout([WRONG], [1], [0.0])]
+    differing = [rollout([RIGHT], [1], [1.0]), rollout([WRONG], [1], [0.0])]
     policy = TablePolicy()
-    metrics = trainer(policy, "GRPO").learn(telling + equal, 1)
-    assert metrics["telling"] == 0.5
+    metrics = trainer(policy, "GRPO").learn(differing + equal, 1)
+    assert metrics["with_gradient"] == 0.5
     before = policy.logits.detach().clone()
-    assert trainer(policy, "GRPO").learn(equal, 2)["telling"] == 0.0
+    assert trainer(policy, "GRPO").learn(equal, 2)["with_gradient"] == 0.0
     assert torch.equal(policy.logits.detach(), before)
 
 
@@ -148,8 +147,7 @@ def test_trainer_against_sampler_is_weighted_and_told() -> None:
         policy = TablePolicy()
         pair = [rollout([RIGHT], [1], [1.0]), rollout([WRONG], [1], [0.0])]
         table = policy.logits.detach().log_softmax(-1)[QUESTION]
-        for one in pair:
-            one.sampled_logprob = table[one.token_ids[0]].item() + told
+        pair = [replace(one, sampled_logprob=table[one.token_ids[0]].item() + told) for one in pair]
         before = policy.logits.detach().clone()
         metrics = trainer(policy, "GRPO", lr=1.0).learn(pair, 1)
         assert metrics["sampler_gap"] == pytest.approx(told, abs=1e-5)
@@ -171,16 +169,16 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_weights(algorithm:
 OPTIONS = [
     ("GRPO", {}),
     ("GRPO", {"supervision": "process"}),
-    ("GRPO", {"by_std": False, "aggregation": "constant", "constant": 2, "lr": 1.0}),
-    ("GRPO", {"ratio": "sequence", "mean_ratio": True, "epochs": 2, "minibatches": 2}),
-    ("GRPO", {"clip_high": 0.28, "aggregation": "token", "epochs": 2}),
+    ("GRPO", {"dr_grpo": True, "longest": 2, "lr": 1.0}),
+    ("GRPO", {"ratio": "sequence", "mean_ratio": True, "ppo_epoch": 2, "num_mini_batch": 2}),
+    ("GRPO", {"clip_high": 0.28, "aggregation": "token", "ppo_epoch": 2}),
     ("GRPO", {"kl_coef": 0.01, "kl_estimator": "k2"}),
     ("GRPO", {"kl_coef": 0.01, "kl_in": "reward", "kl_estimator": "k1"}),
     ("RLOO", {}),
     ("APPO", {}),
-    ("APPO", {"mean_ratio": True, "epochs": 2, "minibatches": 2}),
+    ("APPO", {"mean_ratio": True, "ppo_epoch": 2, "num_mini_batch": 2}),
     ("TPPO", {}),
-    ("TPPO", {"token_lambda": 0.9, "gamma": 0.95, "epochs": 2}),
+    ("TPPO", {"token_lambda": 0.9, "gamma": 0.95, "ppo_epoch": 2}),
 ]
 
 

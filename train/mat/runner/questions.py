@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from data.preprocess.stats import normalised
 from envs.base_env import DataOptions, Problem, Task
 from reason.common.errors import UserError
+from reason.engine.loading import context_length
+from reason.engine.request import EngineError, encode_prompt
+from reason.inference.prompting import render
+from train.mat.agents.policy import Policy
 
 LOG = logging.getLogger(__name__)
 
@@ -19,8 +25,45 @@ def load(args: argparse.Namespace, task: Task) -> tuple[list[Problem], list[Prob
     others = DataOptions(
         args.eval_split, args.eval_dataset_path, args.eval_limit, None, args.level, path_flag="--eval_dataset_path"
     )
-    train, held_out = _problems(task, own), _problems(task, others)
+    train, held_out = _problems(task, own), _held_out(task, others)
     return apart(train, held_out, args.drop_overlap), held_out
+
+
+def _held_out(task: Task, options: DataOptions) -> list[Problem]:
+    """Of split dev, the default, and of split test where the task has no dev."""
+    try:
+        return _problems(task, options)
+    except UserError:
+        if options.data_path is not None or options.split != "dev":
+            raise
+        return _problems(task, replace(options, split="test"))
+
+
+def askable(problems: Sequence[Problem], policy: Policy, task: Task, speaks: bool = True) -> list[Problem]:
+    """The problems that the policy can be asked; the others are left out, and counted in one line on stderr.
+
+    Left out are questions that are no text (a lone surrogate) and those that leave no room in the policy's context.
+    Raises UserError when none is left.
+    """
+    context = context_length(policy.causal.config.get_text_config())
+    kept, whys = [], []
+    for problem in problems:
+        try:
+            tokens = len(encode_prompt(policy.tokenizer, render(policy.card, task.prompt(problem))))
+        except EngineError as error:
+            whys.append(f"{problem.id}: {error}")
+            continue
+        if tokens < context:
+            kept.append(problem)
+        else:
+            whys.append(f"{problem.id}: the prompt has {tokens} tokens, the model's context {context}")
+    if whys:
+        said = f"{len(whys)} of {len(problems)} questions cannot be asked and are left out, such as {whys[0]}"
+        if not kept:
+            raise UserError(said)
+        if speaks:
+            print(f"note: {said}", file=sys.stderr)
+    return kept
 
 
 def _problems(task: Task, options: DataOptions) -> list[Problem]:
