@@ -27,7 +27,7 @@ class Op(NamedTuple):
 
 
 Expr = int | Op
-Path = tuple[int, ...]  # 1 = left, 2 = right, from the root
+TreePath = tuple[int, ...]  # 1 = left, 2 = right, from the root
 
 
 class ExpressionError(ValueError):
@@ -118,7 +118,7 @@ def _print(expr: Expr, outer: int, leftmost: bool) -> str:
     return f"({text})" if bracket else text
 
 
-def reductions(expr: Expr, path: Path = ()) -> Iterator[tuple[Path, Op]]:
+def reductions(expr: Expr, path: TreePath = ()) -> Iterator[tuple[TreePath, Op]]:
     """Every operation whose two operands are numbers, leftmost first, with its path from the root."""
     if isinstance(expr, int):
         return
@@ -129,7 +129,7 @@ def reductions(expr: Expr, path: Path = ()) -> Iterator[tuple[Path, Op]]:
     yield from reductions(expr.right, path + (2,))
 
 
-def subtree(expr: Expr, path: Path) -> Expr:
+def subtree(expr: Expr, path: TreePath) -> Expr:
     """The expression at `path`."""
     for side in path:
         assert isinstance(expr, Op)
@@ -137,7 +137,7 @@ def subtree(expr: Expr, path: Path) -> Expr:
     return expr
 
 
-def replace(expr: Expr, path: Path, new: Expr) -> Expr:
+def replace(expr: Expr, path: TreePath, new: Expr) -> Expr:
     """`expr` with the expression at `path` replaced by `new`."""
     if not path:
         return new

@@ -16,7 +16,7 @@ import random
 from functools import cache
 from typing import NamedTuple
 
-from envs.arithmetic.expression import Expr, Op, Path, apply, evaluate, reductions, replace, subtree
+from envs.arithmetic.expression import Expr, Op, TreePath, apply, evaluate, reductions, replace, subtree
 
 BETA = (4.0, 1.5)  # of the probability with which a trap is fallen for
 
@@ -61,7 +61,7 @@ def wrong_value(op: str, a: int, b: int) -> tuple[str, int] | None:
     return None
 
 
-def trap_at(expr: Expr, path: Path) -> Trap | None:
+def trap_at(expr: Expr, path: TreePath) -> Trap | None:
     """The trap, if any, that waits where the operation at `path` is reduced next."""
     node = subtree(expr, path)
     assert isinstance(node, Op) and isinstance(node.left, int) and isinstance(node.right, int)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from envs.arithmetic import generator
-from envs.arithmetic.expression import Expr, Op, Path, apply, operations, reductions, replace, subtree, to_text
+from envs.arithmetic.expression import Expr, Op, TreePath, apply, operations, reductions, replace, subtree, to_text
 from envs.arithmetic.misconceptions import probability, trap_at, traps
 
 LEVEL_SHARES = {"3": 0.30, "5": 0.25, "8": 0.37, "12": 0.03, "16": 0.01, "check": 0.04}
@@ -35,7 +35,7 @@ def step_text(reduction: str, rest: Expr) -> str:
     return reduction if isinstance(rest, int) else f"{reduction}; {to_text(rest)}"
 
 
-def corrupt(node: Op, after: Expr, path: Path, rng: random.Random) -> tuple[str, Expr]:
+def corrupt(node: Op, after: Expr, path: TreePath, rng: random.Random) -> tuple[str, Expr]:
     """A wrong reduction of `node`, or a wrong copy of a number of the line `after` it."""
     places = list(numbers(after))
     place, old = rng.choice(places) if len(places) > 1 and rng.random() < 0.6 else (path, subtree(after, path))
@@ -46,7 +46,7 @@ def corrupt(node: Op, after: Expr, path: Path, rng: random.Random) -> tuple[str,
     return f"{node.left} {node.op} {node.right} = {value}", replace(after, place, wrong)
 
 
-def numbers(expr: Expr, path: Path = ()) -> Iterator[tuple[Path, int]]:
+def numbers(expr: Expr, path: TreePath = ()) -> Iterator[tuple[TreePath, int]]:
     """Every number of an expression with its path."""
     if isinstance(expr, int):
         yield path, expr

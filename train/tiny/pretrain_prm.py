@@ -29,7 +29,7 @@ from prm.scoring.layout import Layouter
 from reason.common.command import Parser, run_command
 from reason.common.rows import Row, checked_rows
 from reason.model_cards import card as cards
-from train.tiny.prm_examples import GOOD, UNKNOWN, Example, corrupted, right
+from train.tiny.prm_examples import GOOD, UNKNOWN, TokenExample, corrupted, right
 from train.tiny.train_policy import IGNORE, learning_rate, save
 
 WEIGHTS = (1.0, 0.5, 0.3)  # of the losses at the tags, at the other tokens, and of the policy's
@@ -51,7 +51,7 @@ def deeper(folder: Path, new_layers: int) -> Qwen2ForCausalLM:
     return model
 
 
-def examples(rows: Sequence[Row], layouter: Layouter, rng: random.Random) -> list[Example]:
+def examples(rows: Sequence[Row], layouter: Layouter, rng: random.Random) -> list[TokenExample]:
     """The rows that are right to their end, each with a spoilt copy."""
     whole = [row for row in rows if len(row["labels"]) == len(row["steps"]) and all(row["labels"])]
     return [right(layouter, row["question"], row["steps"]) for row in whole] + [
@@ -59,13 +59,13 @@ def examples(rows: Sequence[Row], layouter: Layouter, rng: random.Random) -> lis
     ]
 
 
-def batches(pool: list[Example], max_tokens: int, rng: random.Random) -> Iterator[list[Example]]:
+def batches(pool: list[TokenExample], max_tokens: int, rng: random.Random) -> Iterator[list[TokenExample]]:
     """All examples once, in batches of similar length and at most `max_tokens` padded tokens, in random order.
 
     A short example is often short because it ends with an error, so an update needs batches of several lengths.
     """
     ordered = sorted(pool, key=lambda e: (len(e.ids), rng.random()))
-    packed: list[list[Example]] = [[]]
+    packed: list[list[TokenExample]] = [[]]
     for example in ordered:
         if packed[-1] and len(example.ids) * (len(packed[-1]) + 1) > max_tokens:
             packed.append([])
@@ -82,7 +82,7 @@ class Sums(NamedTuple):
     lm: torch.Tensor
 
 
-def counts(batch: Sequence[Example]) -> tuple[int, int, int]:
+def counts(batch: Sequence[TokenExample]) -> tuple[int, int, int]:
     """How many terms the three sums of `losses` have; at least 1 each."""
     tags = sum(len(e.tags) for e in batch)
     known = sum(target != UNKNOWN for e in batch for target in e.targets)
@@ -90,7 +90,7 @@ def counts(batch: Sequence[Example]) -> tuple[int, int, int]:
     return max(tags, 1), max(known - tags, 1), max(right, 1)
 
 
-def losses(model: Qwen2ForCausalLM, batch: Sequence[Example], bad: int, good: int) -> Sums:
+def losses(model: Qwen2ForCausalLM, batch: Sequence[TokenExample], bad: int, good: int) -> Sums:
     """The losses of a padded batch."""
     device = model.device
     padding = model.config.pad_token_id or 0

@@ -19,7 +19,7 @@ _DIGIT = re.compile(r"\d")
 _OPERATOR = re.compile(r" [-+*] ")
 
 
-class Example(NamedTuple):
+class TokenExample(NamedTuple):
     """Token ids and, for each token, whether all is right up to here: GOOD, BAD or UNKNOWN. Shapes [tokens]."""
 
     ids: tuple[int, ...]
@@ -27,16 +27,16 @@ class Example(NamedTuple):
     tags: tuple[int, ...]  # positions of the step tags, whose targets are the steps' labels
 
 
-def right(layouter: Layouter, question: str, steps: Sequence[str]) -> Example:
+def right(layouter: Layouter, question: str, steps: Sequence[str]) -> TokenExample:
     """A right solution: every token behind the question is GOOD."""
     layout = layouter.lay_out(question, steps)
     opening = layouter.card.question.replace("{question}", question)
     start = len(layouter.bos) + len(layouter.tokenizer.encode(opening, add_special_tokens=False))
     targets = [UNKNOWN] * start + [GOOD] * (len(layout.tokens) - start)
-    return Example(layout.tokens, tuple(targets), layout.positions)
+    return TokenExample(layout.tokens, tuple(targets), layout.positions)
 
 
-def corrupted(layouter: Layouter, question: str, steps: Sequence[str], rng: random.Random) -> Example:
+def corrupted(layouter: Layouter, question: str, steps: Sequence[str], rng: random.Random) -> TokenExample:
     """A right solution up to a step drawn at random, which is spoilt; its tokens from the first wrong one are BAD."""
     n = rng.randrange(len(steps))
     spoilt = [*steps[:n], spoil(steps[n], rng)]

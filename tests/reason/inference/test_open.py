@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from envs.base_env import Problem, load_task
 from prm.scoring.scorer import Scorer
@@ -184,3 +184,14 @@ def test_a_model_serves_one_event_loop_after_the_other() -> None:
 
 async def _both():
     return await open_lm(f"local:{LM}", local=FEW), await open_rm(f"local:{RM}", local=FEW)
+
+
+async def test_a_prm_of_nan_is_named_by_its_folder_and_by_no_flag(tmp_path: Path) -> None:
+    shutil.copytree(EMBEDDED / RM, tmp_path / RM)
+    weights = load_file(tmp_path / RM / "model.safetensors")
+    weights["model.norm.weight"].fill_(float("nan"))
+    save_file(weights, tmp_path / RM / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError) as raised:
+        await open_rm(f"local:{tmp_path / RM}")
+    assert str(raised.value).startswith(f"{tmp_path / RM} cannot be loaded: ") and "--" not in str(raised.value)
+    assert "not a finite number" in str(raised.value)
