@@ -72,11 +72,11 @@ def read_rows(
             try:
                 if isinstance(row, BadRow):
                     raise row
-                texts = {name: field(row, name, str) for name in ("prompt", "completion")}
+                prompt, completion = field(row, "prompt", str), field(row, "completion", str)
             except BadRow as error:
                 skips.add(place(path, line), f"{error} (rows of {made_by} are needed)")
             else:
-                found.append((place(path, line), VerdictRow(**texts, label=-1, id="")))
+                found.append((place(path, line), VerdictRow(prompt=prompt, completion=completion, label=-1, id="")))
     if not found:
         raise UserError(f"{', '.join(map(str, paths))}: nothing to learn")
     return found

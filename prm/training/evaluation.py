@@ -29,6 +29,7 @@ class TraineeScorer(Scorer):
     def _read(self, ids: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(False), torch.no_grad():  # gathered weights are used in training, too
             margins = self.margins(Pass(ids.clone(), rows.clone(), positions.clone()))
+        assert self.head is not None
         return margins.sigmoid() if self.head.sigmoid else margins
 
 

@@ -35,7 +35,8 @@ def lay_out(
     found: list[Example] = []
     for case in cases:
         wanted = targets(case, kind, after_first_error)
-        known = [i for i, target in enumerate(wanted) if target is not None]
+        learnt = {i: target for i, target in enumerate(wanted) if target is not None}
+        known = list(learnt)
         if not known:
             continue
         try:
@@ -46,11 +47,11 @@ def lay_out(
         if layout.parts:
             for i in known:
                 part = layout.parts[i]
-                found.append(Example(array("i", part.tokens), part.positions, (wanted[i],), (1.0,)))
+                found.append(Example(array("i", part.tokens), part.positions, (learnt[i],), (1.0,)))
         else:
             positions = tuple(layout.positions[i] for i in known)
             ids = array("i", layout.tokens[: positions[-1] + 1])
-            found.append(Example(ids, positions, tuple(wanted[i] for i in known), (1.0,) * len(known)))
+            found.append(Example(ids, positions, tuple(learnt.values()), (1.0,) * len(known)))
     if not found:
         what = {"soft": "MC value (`values`, or `c` and `k`)"} | dict.fromkeys(OF_OUTCOMES, "label of its last step")
         files = ", ".join(dict.fromkeys(case.place.partition(", line ")[0] for case in cases))

@@ -94,6 +94,7 @@ def load(
     convolve_linears(model)
     layouter = Layouter(card, tokenizer, inner.config.max_position_embeddings)
     head = heads.kind(card)[1](inner, card, layouter)
+    assert head is not None  # `_base` lets no other kind through
     if gradient_checkpointing:
         inner.gradient_checkpointing_enable({"use_reentrant": False})
     return Trainee(Margins(model, head), tokenizer, card, layouter, head)
@@ -146,9 +147,10 @@ def _base(folder: str, card: PRMCard, options: dict[str, Any]) -> tuple[Any, PRM
     heads.kind(card)
     try:
         if card.head == "token_logits":
-            model, found = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
-            if found["missing_keys"]:
-                raise UserError(f"{folder} is no causal LM: it holds no {min(found['missing_keys'])}")
+            loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
+            model, info = loaded
+            if info["missing_keys"]:
+                raise UserError(f"{folder} is no causal LM: it holds no {min(info['missing_keys'])}")
             return model, card
         if card.head_weights and _has_head(folder, card):
             model = heads.load(folder, card, **options)

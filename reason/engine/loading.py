@@ -92,7 +92,7 @@ def load_transformers(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     number_type = getattr(torch, dtype or ("float32" if device == "cpu" else "bfloat16"))
     with loading(folder):
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=number_type, attn_implementation=ATTENTION, trust_remote_code=trust_remote_code
         )
         model.to(device).eval()

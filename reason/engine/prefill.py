@@ -55,8 +55,8 @@ def prefill_pass(prompts: Sequence[NewRows], multiple: int) -> PrefillPass:
             first = end
     padding = -len(ids) % multiple  # the last token again, which is written where it is
     blocks[-1] = blocks[-1]._replace(end=len(ids) + padding)
-    padded = (np.array(numbers + numbers[-1:] * padding) for numbers in (ids, rows, positions))
-    return PrefillPass(*padded, blocks)
+    padded = [np.array(numbers + numbers[-1:] * padding) for numbers in (ids, rows, positions)]
+    return PrefillPass(padded[0], padded[1], padded[2], blocks)
 
 
 def in_common(tokens: Sequence[int], others: Sequence[int]) -> int:

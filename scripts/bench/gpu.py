@@ -36,6 +36,7 @@ from reason.common.errors import RunError, UserError
 from reason.common.files import read_json
 from reason.common.processes import run_to_end
 from reason.llm_service.layout import count_gpus
+from reason.model_cards.card import PRMCard
 from scripts.bench.frame import Row, bench_rows
 from scripts.bench.own_process import ROOT
 
@@ -186,7 +187,7 @@ def make_models(bench: Bench) -> list[Row]:
         for file in TOKENIZER_FILES:
             shutil.copy(source / file, folder)
         card = dataclasses.replace(cards.find(str(source), kind, None), name=name, models=())
-        cards.save(dataclasses.replace(card, self_test=None) if kind == "prm" else card, folder)
+        cards.save(dataclasses.replace(card, self_test=None) if isinstance(card, PRMCard) else card, folder)
         rows.append({"model": name, "parameters": sum(weight.numel() for weight in model.parameters())})
     return rows
 

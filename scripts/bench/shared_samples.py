@@ -12,6 +12,7 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -33,9 +34,14 @@ def measure(questions: list[str], n: int, temperature: float, under_way: int, sh
     model = AutoModelForCausalLM.from_pretrained(POLICY, dtype=torch.float32, attn_implementation=ATTENTION).eval()
     tokenizer = AutoTokenizer.from_pretrained(POLICY)
     engine = (Engine if share else ApartEngine)(model, tokenizer, end_tokens(model, tokenizer), under_way, 4 << 30)
-    passes = []
+    passes: list[int] = []
     forward = engine._forward
-    engine._forward = lambda *inputs: (passes.append(len(inputs[1])), forward(*inputs))[1]
+
+    def counted(*inputs: Any) -> Any:
+        passes.append(len(inputs[1]))
+        return forward(*inputs)
+
+    vars(engine)["_forward"] = counted
 
     def request(question: str) -> GenerateRequest:
         prompt = question + "\n"

@@ -9,6 +9,7 @@ whole model.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -368,9 +369,7 @@ def eurus(folder: Path, tokenizer: Any) -> Family:
     for model, name in zip(pair, ("policy", "reference"), strict=True):
         model.save_pretrained(folder / name)
     tokenizer.save_pretrained(folder / "policy")
-    card = cards.from_dict(
-        cards.to_dict(card_of("eurus-prm")) | {"beta": 0.5, "reference_model": str(folder / "reference")}, "test"
-    )
+    card = dataclasses.replace(card_of("eurus-prm"), beta=0.5, reference_model=str(folder / "reference"))
 
     def by_hand(question, steps):
         texts = [f"Step {n}: {step.strip()}\n\n" for n, step in enumerate(steps, 1)]
