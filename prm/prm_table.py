@@ -1,4 +1,4 @@
-"""PRMs side by side, from folders of prm/evaluate.py: `python prm/prm_table.py [NAME=]DIR... [--markdown]`.
+"""PRMs side by side, from folders of prm/evaluate.py: `python -m prm.prm_table [NAME=]DIR... [--markdown]`.
 
 A row a PRM: AUC and ECE of its steps, F1 of the first error at the threshold that the other half of the data chose,
 and what its card's vote makes of a best-of-N run, at the largest N. Folders with the same name, or the same PRM where
@@ -12,9 +12,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from prm.benchmarks.report import show
 from reason.common.command import Parser, run_command

@@ -1,7 +1,7 @@
 """Consensus filtering (Zhang et al., 2025): keep the solutions on which Monte Carlo labels and a judge agree.
 
-    python data/omegaprm/consensus.py FILE --output FILE --RM NAME [--threshold 0.5]      # a PRM judges
-    python data/omegaprm/consensus.py FILE --output FILE --LM NAME                        # an LM is asked
+    python -m data.omegaprm.consensus FILE --output FILE --RM NAME [--threshold 0.5]      # a PRM judges
+    python -m data.omegaprm.consensus FILE --output FILE --LM NAME                        # an LM is asked
 
 FILE holds tree lines of run_omegaprm.py. A solution (a way from the question to a leaf) is kept when both place the
 first error at the same label, or both find none. What no kept solution passes through leaves the tree; a question that
@@ -22,20 +22,16 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-ROOT = Path(__file__).resolve().parents[2]
-if __package__ in (None, ""):  # run as a file
-    sys.path[0] = str(ROOT)
-
-from data.omegaprm.output import LabelRecord, TreeNode, solutions  # noqa: E402
-from envs.base_env import Problem, load_task, split_steps  # noqa: E402
-from reason.common.command import Parser, fraction, positive, run_command  # noqa: E402
-from reason.common.errors import UserError  # noqa: E402
-from reason.common.files import json_line, whole_file  # noqa: E402
-from reason.common.rows import checked_rows  # noqa: E402
-from reason.inference import open_lm, open_rm  # noqa: E402
-from reason.inference.base import LanguageModel, ModelError, RewardModel, Sampling  # noqa: E402
-from reason.inference.ledger import Ledger  # noqa: E402
-from reason.inference.prompting import render  # noqa: E402
+from data.omegaprm.output import LabelRecord, TreeNode, solutions
+from envs.base_env import Problem, load_task, split_steps
+from reason.common.command import Parser, fraction, positive, run_command
+from reason.common.errors import UserError
+from reason.common.files import json_line, whole_file
+from reason.common.rows import checked_rows
+from reason.inference import open_lm, open_rm
+from reason.inference.base import LanguageModel, ModelError, RewardModel, Sampling
+from reason.inference.ledger import Ledger
+from reason.inference.prompting import render
 
 PROG = "consensus.py"
 NO_ERROR = -1  # as ProcessBench labels a solution without an error

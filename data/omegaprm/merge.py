@@ -1,4 +1,4 @@
-"""From journals to the output file: `python data/omegaprm/merge.py FOLDER... --output FILE`.
+"""From journals to the output file: `python -m data.omegaprm.merge FOLDER... --output FILE`.
 
 The folders are the shards of one run, or one whole run. The questions come in their own order, whatever order they
 were finished in, so a sharded, a killed and an undisturbed run end with the same bytes.
@@ -14,17 +14,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if __package__ in (None, ""):  # run as a file
-    sys.path[0] = str(ROOT)
-
-from data.omegaprm.journal import CONFIG, JOURNAL, PARTS, read_journal, refuse_difference  # noqa: E402
-from data.omegaprm.labeller import ERROR, LABELLED, STATUSES  # noqa: E402
-from data.omegaprm.labels import ESTIMATED, GRADED, INFERRED  # noqa: E402
-from data.omegaprm.output import LabelRecord, line  # noqa: E402
-from reason.common.command import Parser, run_command, str2bool  # noqa: E402
-from reason.common.errors import UserError  # noqa: E402
-from reason.common.files import json_line, read_json, whole_file  # noqa: E402
+from data.omegaprm.journal import CONFIG, JOURNAL, PARTS, read_journal, refuse_difference
+from data.omegaprm.labeller import ERROR, LABELLED, STATUSES
+from data.omegaprm.labels import ESTIMATED, GRADED, INFERRED
+from data.omegaprm.output import LabelRecord, line
+from reason.common.command import Parser, run_command, str2bool
+from reason.common.errors import UserError
+from reason.common.files import json_line, read_json, whole_file
 
 
 def merge(folders: Sequence[Path], output: Path, as_tree: bool) -> LabelRecord:

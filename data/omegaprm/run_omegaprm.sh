@@ -3,7 +3,7 @@
 # workers share the load. The same command goes on where a killed run stopped.
 # Each variable can also be given from the environment: TASK_NAME=arithmetic LM=openr-tiny-policy sh data/omegaprm/run_omegaprm.sh
 # On many machines: SHARD=1/8, SHARD=2/8, ... each with an OUTPUT_DIR of its own, then
-# python data/omegaprm/merge.py OUTPUT_DIR... --output FILE
+# python -m data.omegaprm.merge OUTPUT_DIR... --output FILE
 set -eu
 cd "$(dirname "$0")/../.."
 

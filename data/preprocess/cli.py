@@ -2,7 +2,7 @@
 
 FORMAT is prm800k, math-aps, math-aps-tree, math-shepherd, omegaprm, processbench, or openr for files that OpenR's
 converters wrote. Each FILE is JSONL or one JSON list; what is written stands in data/preprocess/common.py, or with
---openr is the JSON list that OpenR's trainers read. `python data/preprocess/stats.py FILE` counts what came out.
+--openr is the JSON list that OpenR's trainers read. `python -m data.preprocess.stats FILE` counts what came out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What process supervision files hold: `python data/preprocess/stats.py FILE... [--against TEST_FILE...]`.
+"""What process supervision files hold: `python -m data.preprocess.stats FILE... [--against TEST_FILE...]`.
 
 FILE is of the common format or of OpenR's flat form; the files are counted together. --against takes the same, and
 files of problems with a field `question` or `problem`: it reports the questions that both sides have. Questions are
@@ -19,9 +19,6 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from data.preprocess.cli import tag
 from data.preprocess.common import RIGHT, STEP_TAG, UNKNOWN, WRONG, LabelledSolution, encoded, from_openr, from_row

@@ -1,4 +1,4 @@
-"""SFT data of generative judges: `python prm/generative/make_data.py FILE ... --card NAME --out FILE [--LM NAME]`.
+"""SFT data of generative judges: `python -m prm.generative.make_data FILE ... --card NAME --out FILE [--LM NAME]`.
 
 FILEs hold labelled solutions in the common format of data/preprocess, or in OpenR's flat form. Each step with a label,
 up to the first wrong one, becomes a row {"prompt", "completion"}. For a card without a rationale that is all. For a
@@ -19,9 +19,6 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from data.preprocess.common import STEP_TAG
 from envs.base_env import load_task

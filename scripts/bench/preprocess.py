@@ -20,7 +20,7 @@ from typing import Any
 from scripts.bench.frame import Row, Rows, bench_rows
 from scripts.bench.own_process import run_counted
 
-CLI, STATS = "data/preprocess/cli.py", "data/preprocess/stats.py"
+CLI, STATS = "data/preprocess/cli.py", "data.preprocess.stats"
 MB = 1_000_000
 FULL, QUICK = 100, 10  # MB of input
 COPY = """
@@ -56,7 +56,7 @@ def measure(folder: Path, megabytes: int, rows: Rows) -> None:
         "json_copy": ([sys.executable, "-c", COPY, str(source), str(copy)], source, copy),
         "common": ([sys.executable, CLI, "prm800k", str(source)], source, common),
         "openr": ([sys.executable, CLI, "prm800k", "--openr", str(source)], source, flat),
-        "statistics": ([sys.executable, STATS, str(common)], common, None),
+        "statistics": ([sys.executable, "-m", STATS, str(common)], common, None),
     }
     for name, (command, read, written) in commands.items():
         started = time.perf_counter()

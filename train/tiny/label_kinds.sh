@@ -53,5 +53,5 @@ for kind in omegaprm uniform all_steps oracle; do
         set -- "$@" "$kind=$out"
     done
 done
-"$PYTHON" data/preprocess/stats.py "$OUT/omegaprm.jsonl" "$OUT/uniform.jsonl" "$OUT/all_steps.jsonl" "$OUT/oracle.jsonl"
-"$PYTHON" prm/prm_table.py "$@" --markdown | tee "$OUT/table.md"
+"$PYTHON" -m data.preprocess.stats "$OUT/omegaprm.jsonl" "$OUT/uniform.jsonl" "$OUT/all_steps.jsonl" "$OUT/oracle.jsonl"
+"$PYTHON" -m prm.prm_table "$@" --markdown | tee "$OUT/table.md"

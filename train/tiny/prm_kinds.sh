@@ -62,7 +62,7 @@ done
 for kind in $JUDGES; do
     rows=$OUT/$kind.jsonl
     if [ ! -f "$rows" ]; then
-        set -- "$PYTHON" prm/generative/make_data.py "$OUT/labels.jsonl" --card "openr-tiny-$kind" --out "$rows"
+        set -- "$PYTHON" -m prm.generative.make_data "$OUT/labels.jsonl" --card "openr-tiny-$kind" --out "$rows"
         if [ "$kind" = reasoning-judge ]; then # the policy writes its rationales
             serve reason/llm_service/models openr-tiny-policy openr-tiny-prm "$@" --LM openr-tiny-policy \
                 --task_name arithmetic --controller_addr "http://127.0.0.1:$CONTROLLER_PORT"
@@ -79,4 +79,4 @@ set --
 for kind in $KINDS $JUDGES; do
     set -- "$@" "$kind=$OUT/results/$kind-arithmetic" "$kind=$OUT/results/$kind-best_of_n"
 done
-"$PYTHON" prm/prm_table.py "$@" --markdown | tee "$OUT/table.md"
+"$PYTHON" -m prm.prm_table "$@" --markdown | tee "$OUT/table.md"

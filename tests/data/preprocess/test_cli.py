@@ -168,5 +168,5 @@ def test_the_commands_import_nothing_heavy():
 def test_run_as_scripts(tmp_path):
     path = write(tmp_path / "rows.jsonl", [PRM800K])
     assert call("prm800k", path, script=CLI).returncode == 0
-    done = call(tmp_path / "rows.new.jsonl", script="data/preprocess/stats.py")
+    done = call(tmp_path / "rows.new.jsonl", module="data.preprocess.stats")
     assert (done.returncode, done.stdout.splitlines()[0].split()) == (0, ["solutions", "5"])
