@@ -22,7 +22,7 @@ from prm.scoring.folded_attention import ATTENTION, Fold
 from prm.scoring.heads import Head
 from prm.scoring.layout import Layout
 from reason.engine.plan import batches
-from reason.engine.trie import Node, Trie, subtree
+from reason.engine.trie import Edge, Trie, subtree
 
 ROW_TOKENS = 128  # up to this, subtrees below one cached node share a row; more would cost more than the context's copy
 
@@ -38,11 +38,11 @@ class Cached(NamedTuple):
 
 
 @dataclass
-class Row:
+class FreshRow:
     """Fresh nodes, parents first, below the node `anchor` that is cached (or the root)."""
 
-    anchor: Node
-    nodes: list[Node]
+    anchor: Edge
+    nodes: list[Edge]
     tokens: int
     finite: bool = True  # whether its scores are numbers
 
@@ -94,16 +94,16 @@ class PrefixCache:
         self._drop([row for row in rows if not row.finite])
         return [Cached(found, count) for found, count in zip(scores, computed, strict=True)]
 
-    def _read(self, end: Node | None, layout: Layout) -> list[float] | None:
+    def _read(self, end: Edge | None, layout: Layout) -> list[float] | None:
         """The scores of an input that ends at `end`."""
         if end is None:
             return None
         scores = self.scores[end.path()[list(layout.positions)]]
         return scores.tolist() if np.isfinite(scores).all() else None
 
-    def _shares(self, ends: list[Node | None]) -> list[int]:
+    def _shares(self, ends: list[Edge | None]) -> list[int]:
         """Fresh tokens on the path of each input that are on no earlier one's."""
-        seen: set[Node] = set()
+        seen: set[Edge] = set()
         shares = []
         for node in ends:
             count = 0
@@ -114,10 +114,10 @@ class PrefixCache:
             shares.append(count)
         return shares
 
-    def _rows(self, ends: list[Node | None]) -> list[Row]:
+    def _rows(self, ends: list[Edge | None]) -> list[FreshRow]:
         """The fresh nodes, row by row."""
-        rows: dict[Node, Row] = {}  # by anchor: the row that still takes more
-        seen: set[Node] = set()
+        rows: dict[Edge, FreshRow] = {}  # by anchor: the row that still takes more
+        seen: set[Edge] = set()
         done = []
         for node in ends:
             if node is None or not self.trie.fresh(node):
@@ -136,17 +136,17 @@ class PrefixCache:
                 row.nodes += nodes
                 row.tokens += tokens
             else:
-                rows[anchor] = row = Row(anchor, nodes, tokens)
+                rows[anchor] = row = FreshRow(anchor, nodes, tokens)
                 done.append(row)
         return done
 
-    def _drop(self, rows: list[Row]) -> None:
+    def _drop(self, rows: list[FreshRow]) -> None:
         for row in rows:
             for node in row.nodes:
                 if node.parent is row.anchor:
                     self.trie.drop(node)
 
-    def _forward(self, rows: list[Row]) -> None:
+    def _forward(self, rows: list[FreshRow]) -> None:
         """One forward pass: fills the slots of the rows' nodes."""
         contexts = [row.anchor.path() for row in rows]
         lengths = [row.tokens for row in rows]
@@ -156,7 +156,7 @@ class PrefixCache:
         for r, (row, slots) in enumerate(zip(rows, contexts, strict=True)):
             read[r, : len(slots)] = slots
             visible[r, :, : len(slots)] = True
-            last: dict[Node, int] = {}  # where each node's last token is in the row
+            last: dict[Edge, int] = {}  # where each node's last token is in the row
             at = 0
             for node in row.nodes:
                 end = at + len(node.tokens)

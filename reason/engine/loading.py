@@ -95,7 +95,7 @@ def load_transformers(
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=number_type, attn_implementation=ATTENTION, trust_remote_code=trust_remote_code
         )
-        model.to(device).eval()
+        model.to(torch.device(device)).eval()  # type: ignore[arg-type]
     cache = cache_bytes(device, cache_mb)
     free = torch.cuda.mem_get_info()[0] * 0.8 - cache if device == "cuda" else 4 * GIB
     kv_bytes = int(kv_cache_gib * GIB if kv_cache_gib else free)
@@ -126,7 +126,7 @@ def load_vllm(
         from reason.engine.vllm_engine import AsyncEngineArgs, VLLMEngine, with_defaults
     except ImportError as error:
         raise UserError(f"engine vllm needs the package vllm: {error}") from None
-    given = {"max_model_len": context, "gpu_memory_utilization": gpu_memory, "dtype": dtype}
+    given: dict[str, Any] = {"max_model_len": context, "gpu_memory_utilization": gpu_memory, "dtype": dtype}
     arguments = AsyncEngineArgs(
         model=folder,
         max_num_seqs=max_samples,

@@ -15,14 +15,14 @@ Tokens = tuple[int, ...]
 SPARE = 0.05  # of the capacity, freed at least whenever something must go: one search for the oldest serves many
 
 
-class Node:
+class Edge:
     """The tokens [n] of one edge with the slot [n] of each, below `parent`; `start` is the first one's position."""
 
     __slots__ = ("born", "children", "parent", "slots", "start", "tokens", "used")
 
-    def __init__(self, tokens: Tokens, slots: np.ndarray, parent: Node | None, start: int, clock: int) -> None:
+    def __init__(self, tokens: Tokens, slots: np.ndarray, parent: Edge | None, start: int, clock: int) -> None:
         self.tokens, self.slots, self.parent, self.start = tokens, slots, parent, start
-        self.children: dict[int, Node] = {}  # by first token
+        self.children: dict[int, Edge] = {}  # by first token
         self.used = self.born = clock
 
     def path(self) -> np.ndarray:
@@ -40,7 +40,7 @@ class Trie:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.clock = 0
-        self.root = Node((), np.zeros(0, np.int64), None, 0, 0)
+        self.root = Edge((), np.zeros(0, np.int64), None, 0, 0)
         self.stack = np.arange(capacity)[::-1].copy()  # the first `free` are free; low slots are given out first
         self.free = capacity
 
@@ -48,7 +48,7 @@ class Trie:
         """Begin a pass: what is inserted from now on is fresh, what is older may be evicted."""
         self.clock += 1
 
-    def fresh(self, node: Node) -> bool:
+    def fresh(self, node: Edge) -> bool:
         """Whether the node was inserted in this pass."""
         return node.born == self.clock and node is not self.root
 
@@ -79,7 +79,7 @@ class Trie:
             node = child
         return np.concatenate(slots)
 
-    def insert(self, tokens: Tokens) -> Node | None:
+    def insert(self, tokens: Tokens) -> Edge | None:
         """The node that ends with the last token; None, and nothing changed, where the free slots do not suffice."""
         if len(tokens) - self.match(tokens) > self.free:
             return None
@@ -87,7 +87,7 @@ class Trie:
         while at < len(tokens):
             child = node.children.get(tokens[at])
             if child is None:
-                child = Node(tokens[at:], self._allocate(len(tokens) - at), node, at, self.clock)
+                child = Edge(tokens[at:], self._allocate(len(tokens) - at), node, at, self.clock)
                 node.children[tokens[at]] = child
             elif (shared := _shared(child.tokens, tokens, at)) < len(child.tokens):
                 child = self._split(child, shared)
@@ -110,7 +110,7 @@ class Trie:
             if parent is not self.root and not parent.children and parent.used < self.clock:
                 heapq.heappush(leaves, _age(parent))
 
-    def drop(self, top: Node) -> None:
+    def drop(self, top: Edge) -> None:
         """Remove a node and all below it."""
         assert top.parent is not None
         del top.parent.children[top.tokens[0]]
@@ -118,7 +118,7 @@ class Trie:
             self.stack[self.free : self.free + len(node.slots)] = node.slots
             self.free += len(node.slots)
 
-    def nodes(self) -> Iterator[Node]:
+    def nodes(self) -> Iterator[Edge]:
         """All nodes but the root."""
         for child in self.root.children.values():
             yield from subtree(child)
@@ -127,10 +127,10 @@ class Trie:
         self.free -= count
         return self.stack[self.free : self.free + count][::-1].copy()
 
-    def _split(self, node: Node, at: int) -> Node:
+    def _split(self, node: Edge, at: int) -> Edge:
         """Cut a node after `at` tokens; returns the new upper part. The lower part stays the same object."""
         assert node.parent is not None
-        upper = Node(node.tokens[:at], node.slots[:at], node.parent, node.start, node.born)
+        upper = Edge(node.tokens[:at], node.slots[:at], node.parent, node.start, node.born)
         upper.used = node.used
         upper.children[node.tokens[at]] = node
         node.parent.children[node.tokens[0]] = upper
@@ -138,7 +138,7 @@ class Trie:
         return upper
 
 
-def subtree(top: Node) -> Iterator[Node]:
+def subtree(top: Edge) -> Iterator[Edge]:
     """A node and all below it, parents before children, one branch after the other."""
     stack = [top]
     while stack:
@@ -147,7 +147,7 @@ def subtree(top: Node) -> Iterator[Node]:
         stack += node.children.values()
 
 
-def _age(node: Node) -> tuple[int, int, int, Node]:
+def _age(node: Edge) -> tuple[int, int, int, Edge]:
     """A key that sorts the node to be evicted first to the front: unused for longest, then deepest."""
     return (node.used, -node.start, id(node), node)
 

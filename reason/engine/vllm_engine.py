@@ -149,7 +149,7 @@ class VLLMEngine:
     async def _outputs(
         self, request: GenerateRequest, seed: int, kind: RequestOutputKind
     ) -> AsyncIterator[RequestOutput]:
-        prompt = TokensPrompt(prompt_token_ids=request.prompt_ids)
+        prompt: TokensPrompt = {"prompt_token_ids": request.prompt_ids}  # type: ignore[typeddict-item]
         sampling = self._sampling(request, seed, kind)
         try:
             async for output in self.llm.generate(prompt, sampling, str(next(self.numbers))):
@@ -164,11 +164,12 @@ class VLLMEngine:
             message = f"vLLM ended a sample with {sample.finish_reason!r}"
             raise EngineError("InternalError", message, True)
         by_token = sample.finish_reason == "stop" and not isinstance(sample.stop_reason, str)
-        ids, logprob = list(sample.token_ids), sample.cumulative_logprob
+        ids, logprob = list(sample.token_ids), float(sample.cumulative_logprob or 0.0)
         made = finished(self.tokenizer, request, ids, logprob, sample.finish_reason, by_token)
         made = dataclasses.replace(made, reused=output.num_cached_tokens or 0)
         if not request.logprobs_of:
             return made
+        assert sample.logprobs is not None
         first = sample.logprobs[0]
         return dataclasses.replace(made, logprobs_of=tuple(first[i].logprob for i in request.logprobs_of))
 

@@ -11,7 +11,7 @@ openai:URL#MODEL   an OpenAI-compatible server (not yet)
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -54,14 +54,14 @@ class LocalOptions:
 class Opening(Generic[M]):
     """A model that opens when awaited, or for the length of an `async with`."""
 
-    def __init__(self, opened: Callable[[], Awaitable[M]]) -> None:
-        self._opened = opened
+    def __init__(self, opened: Callable[[], Coroutine[Any, Any, M]]) -> None:
+        self._opened: Callable[[], Coroutine[Any, Any, M]] = opened
 
-    def __await__(self) -> Generator[Any, None, M]:
+    def __await__(self) -> Generator[Any, Any, M]:
         return self._opened().__await__()
 
     async def __aenter__(self) -> M:
-        self._model: M = await self._opened()
+        self._model = await self._opened()
         return self._model
 
     async def __aexit__(self, *exc_info: object) -> None:

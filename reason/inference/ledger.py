@@ -19,7 +19,6 @@ class Ledger:
     seconds_generating: float = 0.0
     seconds_scoring: float = 0.0
     seconds_grading: float = 0.0
-    seconds_waiting: float = 0.0  # for a free place among the questions in flight
     cut_by_tokens: int = 0  # 1: the search ended at the question's limit of tokens; in a sum, how many did
     cut_by_seconds: int = 0  # the same for seconds
 
