@@ -36,7 +36,7 @@ class Limits:
         return max(0.0, self.max_steps - self.steps)
 
     def spent(self) -> bool:
-        """Whether the tokens or the seconds are used up. To be told so is to be kept from a draw, see `cut`."""
+        """Whether the tokens or the seconds are used up. Asked before each draw: the first that is goes to `cut`."""
         if self.cut is None and self.tokens >= self.max_tokens:
             self.cut, self.ledger.cut_by_tokens = "tokens", 1
         elif self.cut is None and time.monotonic() >= self.deadline:

@@ -47,7 +47,7 @@ async def look_ahead(tree: SearchTree, node: Node, steps: int) -> float:
     if limits.spent():
         return node.score
     while drawn < steps and not end.finished:
-        samples = await limits.in_time(tree.generate(end, tree.seeds(node, -1, [drawn]), to_end=False, greedy=True))
+        samples = await limits.in_time(tree.writer.write(end, tree.seeds(node, -1, [drawn]), to_end=False, greedy=True))
         if samples is None:
             return node.score
         end, drawn = Node(end, samples[0].text, (*end.path, 0), samples[0].num_tokens), drawn + 1

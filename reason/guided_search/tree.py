@@ -18,7 +18,8 @@ from reason.guided_search.limits import Limits
 from reason.guided_search.node import Node, Visits
 from reason.guided_search.options import SearchOptions
 from reason.guided_search.solution import Solution
-from reason.inference.base import LanguageModel, ModelError, RewardModel, Sample, Sampling
+from reason.guided_search.writer import Writer
+from reason.inference.base import LanguageModel, ModelError, RewardModel, Sample
 from reason.inference.ledger import Ledger
 from reason.inference.prompting import render
 
@@ -53,7 +54,8 @@ class SearchTree:
         self.problem, self.task, self.lm, self.rm = problem, task, lm, rm
         self.options, self.ledger, self.grader = options, ledger, grader
         self.limits = limits or Limits.of(options, ledger)
-        self.prompt = render(lm.card, task.prompt(problem), task.few_shot if options.few_shot else ())
+        prompt = render(lm.card, task.prompt(problem), task.few_shot if options.few_shot else ())
+        self.writer = Writer(lm, prompt, options, ledger)
         self.root = Node(None, "", path)
         self.parts: list[SearchTree] = []  # what `split` made of it
         self.visits: Mapping[Node, Visits] = {}  # of a Monte Carlo tree search
@@ -165,49 +167,6 @@ class SearchTree:
         separator = self.lm.card.step_separator
         return ending(sample.text, sample.finish_reason, separator, to_end, node.depth, self.options.depth)
 
-    async def generate(
-        self, node: Node, seeds: Sequence[int], to_end: bool, greedy: bool = False, continued: bool = True
-    ) -> list[Sample]:
-        """One sample for each seed, of one step or of the whole rest; `continued`: whether any may be gone on from.
-
-        No step is blank: behind blank text a sample goes on, and blank text at the end of a solution is left out.
-        """
-        steps, options = node.steps(), self.options
-        left = max(1, options.max_new_tokens - sum(member.num_tokens for member in node.lineage()))
-        sampling = Sampling(
-            temperature=0.0 if greedy else options.temperature,
-            top_p=1.0 if greedy else options.top_p,
-            top_k=-1 if greedy else options.top_k,
-            max_tokens=left if to_end else min(left, options.max_step_tokens),
-            stop=self.lm.card.stop if to_end else (self.lm.card.step_separator, *self.lm.card.stop),
-            continued=continued,
-        )
-        samples = await self.lm.generate(self.prompt + "".join(steps), sampling, seeds, self.ledger)
-        if to_end or not any(sample.text.isspace() for sample in samples):
-            return samples
-        beyond = (self._beyond_blank(steps, sampling, *drawn) for drawn in zip(samples, seeds, strict=True))
-        return await asyncio.gather(*beyond)
-
-    async def _beyond_blank(self, steps: list[str], sampling: Sampling, sample: Sample, seed: int) -> Sample:
-        """A sample of one step, drawn on while it is blank."""
-        goes_on = sample.finish_reason == "stop"
-        while goes_on and sample.text.isspace() and sample.text.endswith(self.lm.card.step_separator):
-            left = sampling.max_tokens - sample.num_tokens
-            if left < 1:
-                return replace(sample, text="", finish_reason="length")
-            seed = draw_seed(seed, self.problem.id, (), 0, 0)
-            prompt = self.prompt + "".join(steps) + sample.text
-            (more,) = await self.lm.generate(prompt, replace(sampling, max_tokens=left), [seed], self.ledger)
-            sample = replace(
-                more,
-                text=sample.text + more.text,
-                num_tokens=sample.num_tokens + more.num_tokens,
-                logprob=sample.logprob + more.logprob,
-                token_ids=sample.token_ids + more.token_ids,
-            )
-            goes_on = more.finish_reason == "stop" and more.text != ""
-        return replace(sample, text="") if sample.text.isspace() else sample
-
     async def score(self, solutions: list[list[str]]) -> Sequence[Sequence[float]]:
         """One score a step; a solution without steps has none and is not sent. Raises ModelError for another number."""
         if self.rm is None:
@@ -221,7 +180,7 @@ class SearchTree:
 
     async def _draw(self, node: Node, seeds: Sequence[int], to_end: bool) -> Draw:
         """Changes nothing of the tree; reads of it only what hangs below `node`."""
-        samples = await self.generate(node, seeds, to_end)
+        samples = await self.writer.write(node, seeds, to_end)
         steps = [self._steps_of(sample, to_end) for sample in samples]
         new = [s for s in dict.fromkeys(steps) if not node.holds(s)]
         scores = await self.score([node.steps() + [step for step in s if step] for s in new])
@@ -237,7 +196,7 @@ class SearchTree:
     async def _whole(self, indices: Sequence[int]) -> list[tuple[Sample, list[str], Sequence[float]]]:
         """Whole solutions by their indices: sample, steps, scores."""
         seeds = self.seeds(self.root, 0, indices)
-        samples = await self.generate(self.root, seeds, to_end=True, continued=False)
+        samples = await self.writer.write(self.root, seeds, to_end=True, continued=False)
         steps = [split_steps(sample.text, self.lm.card.step_separator) for sample in samples]
         return list(zip(samples, steps, await self.score(steps), strict=True))
 
