@@ -20,9 +20,9 @@ def averages(finished: Sequence[Finished], measured: Mapping[str, Any] | None = 
     measured_steps, whose cost is in the ledger too.
     """
     answered = [(f.level, f.result) for f in finished if f.result is not None]
-    ledger = Ledger(**measured["ledger"]) if measured else Ledger()
+    ledger = Ledger.of(measured["ledger"]) if measured else Ledger()
     for record in finished:
-        ledger.add(Ledger(**record.ledger))
+        ledger.add(Ledger.of(record.ledger))
     averaged = means(finished)
     counts = sorted(Counter(level for level, _ in answered if level is not None).items())
     return {

@@ -36,7 +36,7 @@ def problem_of(row: records.Record) -> Problem:
 
 def generation_ledger(row: records.Record) -> Ledger:
     """What a record's solutions cost, without what the old scorer did."""
-    ledger = Ledger(**row["ledger"])
+    ledger = Ledger.of(row["ledger"])
     ledger.prm_calls = ledger.prm_tokens_computed = ledger.prm_tokens_reused = 0
     ledger.seconds_scoring = 0.0
     return ledger

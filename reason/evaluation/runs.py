@@ -37,9 +37,9 @@ def read(path: Path) -> Run:
     lacking = [key for key in NEEDED if not isinstance(config, dict) or key not in config]
     if lacking:
         raise UserError(f"{path / records.CONFIG}: has no {lacking[0]!r}, so it is not of evaluate.py")
-    rows, ledger = records.read_records(path), Ledger(**config.get("measured_steps", {}).get("ledger", {}))
+    rows, ledger = records.read_records(path), Ledger.of(config.get("measured_steps", {}).get("ledger", {}))
     for row in rows:
-        ledger.add(Ledger(**row["ledger"]))
+        ledger.add(Ledger.of(row["ledger"]))
     results = {row["id"]: row["result"] for row in rows if row["error"] is None}
     seconds = max((row["elapsed"] for row in rows), default=0.0)
     seeds = frozenset([config["gen_config"].get("seed")])

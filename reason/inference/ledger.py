@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 
 @dataclass
@@ -21,6 +23,11 @@ class Ledger:
     seconds_grading: float = 0.0
     cut_by_tokens: int = 0  # 1: the search ended at the question's limit of tokens; in a sum, how many did
     cut_by_seconds: int = 0  # the same for seconds
+
+    @classmethod
+    def of(cls, stated: Mapping[str, Any]) -> Ledger:
+        """The ledger of a record, of an older version too: names that a ledger no longer has are left out."""
+        return cls(**{field.name: stated[field.name] for field in fields(cls) if field.name in stated})
 
     def add(self, other: Ledger) -> None:
         """Add `other`, field by field."""
