@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):  # run as a file: the folder of this file is on the path, the repository's root is not
@@ -23,12 +25,36 @@ if __package__ in (None, ""):  # run as a file: the folder of this file is on th
 from data.omegaprm.arguments import PROG, check, options, parser, questions  # noqa: E402
 from reason.common.command import expect_many_requests, run_command  # noqa: E402
 
+if TYPE_CHECKING:
+    from data.omegaprm.options import LabelOptions
+    from envs.base_env import Problem, Task
+    from reason.inference.base import LanguageModel
+
 SUMMARY = "summary.json"
 
 
 def labels_file(task: str) -> str:
     """What a run's labels are called: OpenR's name for MATH, and its like for other tasks."""
     return f"{task.lower()}-aps-v2.jsonl"
+
+
+def configuration(
+    args: argparse.Namespace, task: Task, problems: Sequence[Problem], lm: LanguageModel, chosen: LabelOptions
+) -> dict[str, Any]:
+    """What config.json says of a run; see PARTS of the journal for what makes a run what it is."""
+    from reason.evaluation.manifest import commit, dataset_hash, versions
+    from reason.model_cards.card import to_dict
+
+    number, shards = args.shard
+    return {
+        "options": asdict(chosen) | {"keep_right_rollouts": args.keep_right_rollouts},
+        "dataset": {"task": task.name, "questions": len(problems), "sha256": dataset_hash(problems)},
+        "models": {"LM": args.LM, "card": to_dict(lm.card)},
+        "shard": {"number": number, "of": shards},
+        "details": {name: value for name, value in lm.details.items() if name != "card"},
+        "versions": versions(),
+        "commit": commit(),
+    }
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -41,13 +67,11 @@ async def run(args: argparse.Namespace) -> int:
     from data.omegaprm.progress import LabelProgress
     from envs.base_env import load_task
     from reason.common.files import write_json
-    from reason.evaluation.manifest import commit, dataset_hash, versions
     from reason.inference import open_lm
     from reason.inference.askable import askable
     from reason.inference.base import Stats
     from reason.inference.fastchat import FastChatLM
     from reason.inference.prompting import render
-    from reason.model_cards.card import to_dict
 
     check(args)
     task = load_task(args.task_name)
@@ -58,16 +82,8 @@ async def run(args: argparse.Namespace) -> int:
         problems = await askable(problems, lambda problem: render(lm.card, task.prompt(problem)), lm)
         number, shards = args.shard
         patient = PatientLM(lm, args.patience, lm.pool.look_up if isinstance(lm, FastChatLM) else None)
-        config = {
-            "options": asdict(chosen) | {"keep_right_rollouts": args.keep_right_rollouts},
-            "dataset": {"task": task.name, "questions": len(problems), "sha256": dataset_hash(problems)},
-            "models": {"LM": args.LM, "card": to_dict(lm.card)},
-            "shard": {"number": number, "of": shards},
-            "details": {name: value for name, value in lm.details.items() if name != "card"},
-            "versions": versions(),
-            "commit": commit(),
-        }
-        journal, grader = Journal(args.output_dir, config), task.grader()
+        journal = Journal(args.output_dir, configuration(args, task, problems, lm, chosen))
+        grader = task.grader()
         try:
             ours = list(enumerate(problems))[number - 1 :: shards]
             waiting = [(index, problem) for index, problem in ours if problem.id not in journal.statuses]
