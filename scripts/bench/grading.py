@@ -1,4 +1,4 @@
-"""Our grader beside Math-Verify on the same pairs. `python scripts/bench/grading.py --pairs FILE.jsonl`
+"""Our grader beside Math-Verify on the same pairs. `python -m scripts.bench.grading --pairs FILE.jsonl`
 
 One grading process each, started and warmed up before the clock; the pairs alternate between the graders, so that noise
 meets both. Seconds are wall-clock seconds in the parent, from the pair to the verdict, with what each does to find the
@@ -9,9 +9,6 @@ left out. Without --pairs the hand-worked cases of the tests are used.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import re
 import runpy
 import statistics
@@ -19,20 +16,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
-
-from envs.grading import GradingPool, PoolError, extract, extract_gold, without_pool  # noqa: E402
-from reason.common.errors import UserError  # noqa: E402
-from reason.common.rows import checked_rows  # noqa: E402
+from envs.grading import GradingPool, extract, extract_gold, without_pool
+from reason.common.command import run_command
+from reason.common.errors import UserError
+from reason.common.rows import checked_rows
+from scripts.bench.frame import Row, Rows, bench_rows
+from scripts.bench.own_process import ROOT
 
 MATH_VERIFY = (str(Path(__file__).with_name("math_verify_worker.py")),)
 MATH_VERIFY_LIMIT = 30.0  # it bounds itself at 5 s a call
 QUICK = 200  # pairs
-
-Row = dict[str, Any]
 
 
 def main() -> int:
@@ -42,20 +36,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help=f"about {QUICK} of the pairs")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     args = parser.parse_args()
-    try:
-        pairs = read_pairs(args.pairs)
-        rows = measure(pairs[:: max(1, len(pairs) // QUICK)] if args.quick else pairs)
-    except (UserError, PoolError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    print("  ".join(f"{name:>15}" for name in names))
-    for row in rows:
-        print("  ".join(f"{row.get(name, ''):>15}" for name in names))
-    if args.json:
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        args.json.write_text(json.dumps({"bench": "grading", "machine": machine, "rows": rows}, indent=2) + "\n")
-    return 0
+    return run_command(parser.prog, lambda: bench(args))
+
+
+def bench(args: argparse.Namespace) -> None:
+    """Compare the graders. Raises UserError, PoolError."""
+    pairs = read_pairs(args.pairs)
+    with bench_rows("grading", args.json, 15) as rows:
+        measure(pairs[:: max(1, len(pairs) // QUICK)] if args.quick else pairs, rows)
 
 
 def read_pairs(path: Path | None) -> list[Row]:
@@ -74,8 +62,8 @@ def read_pairs(path: Path | None) -> list[Row]:
     return rows
 
 
-def measure(pairs: list[Row]) -> list[Row]:
-    """One row a grader."""
+def measure(pairs: list[Row], rows: Rows) -> None:
+    """One row a grader, of the pairs that were judged where it is interrupted."""
     pools = {
         "openr": GradingPool(processes=1, standby=0),
         "math-verify": GradingPool(
@@ -88,7 +76,6 @@ def measure(pairs: list[Row]) -> list[Row]:
     }
     seconds: dict[str, list[float]] = {name: [] for name in judges}
     verdicts: dict[str, list[bool | None]] = {name: [] for name in judges}
-    memory = {}
     try:
         for pool in pools.values():
             pool.warm_up()
@@ -97,13 +84,17 @@ def measure(pairs: list[Row]) -> list[Row]:
                 started = time.perf_counter()
                 verdicts[name].append(judges[name](pair))
                 seconds[name].append(time.perf_counter() - started)
-        memory = {name: max(map(peak_mib, pool.pids()), default=0) for name, pool in pools.items()}
     finally:
+        memory = {name: max(map(peak_mib, pool.pids()), default=0) for name, pool in pools.items()}
         for pool in pools.values():
             pool.close()
-    rows = [row(name, pairs, verdicts[name], seconds[name], memory[name]) for name in judges]
-    rows[0]["vs_math_verify"] = round(rows[0]["pairs_per_s"] / rows[1]["pairs_per_s"], 2)
-    return rows
+        if judged := min(map(len, seconds.values())):
+            some = pairs[:judged]
+            ours_row, their_row = (row(name, some, verdicts[name][:judged], seconds[name][:judged], memory[name])
+                                   for name in judges)  # fmt: skip
+            ours_row["vs_math_verify"] = round(ours_row["pairs_per_s"] / their_row["pairs_per_s"], 2)
+            rows.add(ours_row)
+            rows.add(their_row)
 
 
 def ours(pool: GradingPool, pair: Row) -> bool | None:

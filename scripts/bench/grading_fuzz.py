@@ -1,4 +1,4 @@
-"""Mutated answers against the grader. `python scripts/bench/grading_fuzz.py [--count 20000] [--seed 0] [--golds FILE]`
+"""Mutated answers against the grader. `python -m scripts.bench.grading_fuzz [--count 20000] [--seed 0] [--golds FILE]`
 
 Half of the mutations keep the meaning (spacing, delimiters, fonts, LaTeX synonyms, Unicode, separators): the verdict
 must stay "equal". The others break the text in any way, up to bombs and binary: there must be an answer in time and no
@@ -8,9 +8,6 @@ exception. FILE is a JSONL file with an `answer` field in each row; without it t
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import random
 import re
 import runpy
@@ -22,12 +19,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
-
-from envs.grading import GradingPool, PoolError, without_pool  # noqa: E402
-from reason.common.errors import UserError  # noqa: E402
-from reason.common.rows import BadRow, checked_rows, text_of  # noqa: E402
+from envs.grading import GradingPool, without_pool
+from reason.common.command import run_command
+from reason.common.errors import UserError
+from reason.common.rows import BadRow, checked_rows, text_of
+from scripts.bench.frame import bench_rows
+from scripts.bench.own_process import ROOT
 
 SLACK = 0.5  # seconds above the limit that an answer may take
 IN_FLIGHT = 4
@@ -172,17 +169,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="1000 mutated answers")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     args = parser.parse_args()
-    try:
-        row = fuzz(read_golds(args.golds), 1000 if args.quick else args.count, args.seed)
-    except (UserError, PoolError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for name, value in row.items():
-        print(f"{name:>16}  {value}")
-    if args.json:
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        args.json.write_text(json.dumps({"bench": "grading_fuzz", "machine": machine, "rows": [row]}, indent=2) + "\n")
-    return 0
+    return run_command(parser.prog, lambda: bench(args))
+
+
+def bench(args: argparse.Namespace) -> None:
+    """Fuzz the grader. Raises UserError, PoolError."""
+    with bench_rows("grading_fuzz", args.json, 16) as rows:
+        rows.add(fuzz(read_golds(args.golds), 1000 if args.quick else args.count, args.seed))
 
 
 def read_golds(path: Path | None) -> list[str]:

@@ -1,6 +1,6 @@
 """Does policy RL learn? The embedded policy by every algorithm, for the same time, judged on held-out problems.
 
-`python scripts/bench/learning.py --out DIR` trains each kind with each seed in DIR/KIND/seedN (what is finished is not
+`python -m scripts.bench.learning --out DIR` trains each kind with each seed in DIR/KIND/seedN (what is finished is not
 done again, what was stopped goes on), judges every policy greedily on the first problems of split `test`, which no
 training or choice has seen, and prints a table. True accuracy by the grader throughout. Kinds:
 
@@ -31,18 +31,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-if __package__ in (None, ""):  # run as a file
-    sys.path[0] = str(ROOT)
-
-from reason.common.command import (  # noqa: E402
-    Parser,
-    fraction,
-    positive,
-)
-from reason.common.errors import UserError  # noqa: E402
-from reason.common.files import read_json, write_json  # noqa: E402
-from scripts.bench.learning_table import Run, read_run, row_of, table, with_prm  # noqa: E402
+from reason.common.command import Parser, fraction, positive, run_command
+from reason.common.errors import RunError, UserError
+from reason.common.files import read_json, write_json
+from reason.common.processes import ended_by_signals
+from scripts.bench.learning_table import Run, read_run, row_of, table, with_prm
+from scripts.bench.own_process import ROOT
 
 MODELS = ROOT / "reason" / "llm_service" / "models"
 POLICY, PRM = str(MODELS / "openr-tiny-policy"), ["--prm_name_or_path", str(MODELS / "openr-tiny-prm")]
@@ -62,7 +56,7 @@ SETTINGS, DONE, TEST, LOG = "settings.json", "done.json", "test.json", "output.l
 STATED = ("updates", "seconds", "questions", "group_size", "lr", "level", "eval_limit", "eval_interval", "test_limit")
 
 
-class Failed(Exception):
+class Failed(RunError):
     """A process did not come to its end; the message names its log."""
 
 
@@ -197,19 +191,30 @@ def run_all(jobs: Sequence[Job], parallel: int, threads: int) -> None:
             process.wait()
 
 
-def results(args: argparse.Namespace, kinds: Sequence[str]) -> dict[str, list[Run]]:
-    """The finished runs of the wanted kinds and seeds."""
+def results(args: argparse.Namespace, kinds: Sequence[str], needed: Sequence[str] = (DONE,)) -> dict[str, list[Run]]:
+    """The runs of the wanted kinds and seeds whose folders have the needed files."""
     found: dict[str, list[Run]] = {}
     for kind in kinds:
         folders = [args.out / kind / f"seed{seed}" for seed in args.seeds]
-        found[kind] = [read_run(run_folder(one), one / TEST) for one in folders if (one / DONE).is_file()]
+        folders = [folder for folder in folders if all((folder / name).is_file() for name in needed)]
+        found[kind] = [read_run(run_folder(folder), folder / TEST) for folder in folders]
     return {kind: runs for kind, runs in found.items() if runs}
 
 
 def bench(args: argparse.Namespace) -> None:
-    """Train, judge, tell. Raises UserError, Failed, UserError."""
+    """Train, judge, tell, of what there is where it is interrupted. Raises UserError, Failed."""
     state_settings(args)
     threads = args.threads or max(1, (os.cpu_count() or 1) // args.parallel)
+    with ended_by_signals():
+        try:
+            train_and_judge(args, threads)
+        finally:
+            if (args.out / TEST).is_file():
+                tell(args, threads)
+
+
+def train_and_judge(args: argparse.Namespace, threads: int) -> None:
+    """Make the runs that are missing, then judge each on split test. Raises Failed."""
     rl = [kind for kind in KINDS if kind in args.kinds]
     baselines = [kind for kind in BASELINES if kind in args.kinds]
     run_all([rl_job(args, kind, seed) for seed in args.seeds for kind in rl], args.parallel, threads)
@@ -223,8 +228,13 @@ def bench(args: argparse.Namespace) -> None:
         tests += [test_job(args, folder, (run_folder(folder) / "last").resolve()) for folder in folders]
     run_all(tests, args.parallel, threads)
 
+
+def tell(args: argparse.Namespace, threads: int) -> None:
+    """The table of the runs that were judged, its file and its figure."""
     before = read_json(args.out / TEST)
-    runs = results(args, [*rl, *baselines])
+    runs = results(args, [kind for kind in [*KINDS, *BASELINES] if kind in args.kinds], (DONE, TEST))
+    if not runs:
+        return
     labels = {kind: args.prm_rollouts if with_prm(KINDS.get(kind, [])) else 0 for kind in runs}
     rows = [row_of(kind, its, before, args.reach, labels[kind]) for kind, its in runs.items()]
     print("\n" + table(rows, args.reach))
@@ -250,17 +260,7 @@ def machine(args: argparse.Namespace, threads: int) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     args = parser().parse_args(arguments)
-    try:
-        bench(args)
-    except UserError as error:
-        print(f"learning.py: {error}", file=sys.stderr)
-        return 2
-    except Failed as error:
-        print(f"learning.py: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run_command("learning", lambda: bench(args))
 
 
 if __name__ == "__main__":
