@@ -18,6 +18,7 @@ from prm.training.arguments import Adapter
 from reason.common.errors import UserError
 from reason.model_cards import card as cards
 from reason.model_cards.card import PRMCard
+from train.core.adapters import refuse_tied_layers
 from train.core.linear import convolve_linears
 from train.core.next_tokens import bare
 from train.core.plan import Pass
@@ -177,6 +178,7 @@ def _has_head(folder: str, card: PRMCard) -> bool:
 def _with_lora(model: Any, card: PRMCard, lora: Adapter) -> Any:
     from peft import LoraConfig, get_peft_model
 
+    refuse_tied_layers(model, lora.lora_modules)
     causal = card.head == "token_logits"
     if not causal:
         model.score.float()  # it is trained whole, and bf16 would round its updates away

@@ -36,7 +36,7 @@ def main(card: str | None, output_dir: str, description: str, arguments: list[st
     """The command; `card` and `output_dir` are its defaults. Returns its exit status."""
     prog = Path(sys.argv[0]).name
     args = parser(prog, description, card, output_dir).parse_args(arguments)
-    return run_training(prog, lambda processes: train(args, processes), interrupted(args))
+    return run_training(prog, lambda processes: train(args, processes, card), interrupted(args))
 
 
 def interrupted(args: argparse.Namespace) -> str:
@@ -44,8 +44,8 @@ def interrupted(args: argparse.Namespace) -> str:
     return f"interrupted; --resume goes on from the last checkpoint in {args.output_dir}"
 
 
-def train(args: argparse.Namespace, processes: Processes) -> None:
-    """Train and save. Raises UserError, RunError, OSError."""
+def train(args: argparse.Namespace, processes: Processes, usual: str | None = None) -> None:
+    """Train and save; `usual` is the card of the entry point. Raises UserError, RunError, OSError."""
     check_arguments(args)
 
     import torch
@@ -61,7 +61,7 @@ def train(args: argparse.Namespace, processes: Processes) -> None:
 
     disable_progress_bar()  # of each loading and saving
     device, processes = prepare(args, processes)
-    card = card_of(args)
+    card = card_of(args, usual)
     merge = not args.full and card.head != "token_logits"  # over a base without its head it could not be served
     loss = choose(args.loss, card)
     if shard_of(args) and merge:
@@ -140,13 +140,14 @@ def learn(
         print(f"{which} model is in {args.output_dir}, with its card", flush=True)
 
 
-def card_of(args: argparse.Namespace) -> PRMCard:
-    """The card of what is trained. Raises UserError."""
+def card_of(args: argparse.Namespace, usual: str | None = None) -> PRMCard:
+    """The card of what is trained; `usual` is the entry point's. Raises UserError."""
+    from prm.training.generic import card_or_generic
     from prm.training.targets import OF_OUTCOMES
-    from reason.model_cards import card as cards
 
-    card = cards.find(args.model_path, "prm", args.card)
-    assert isinstance(card, cards.PRMCard)
+    card, note = card_or_generic(args.model_path, args.card, args.card is not None and args.card == usual)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
     if args.head is not None and args.head != card.head:
         card = dataclasses.replace(card, head=args.head, good="", bad="", head_weights=(), head_affine=(), head_file="")
     if args.labels in OF_OUTCOMES or (args.labels == "soft" and card.meaning == "correctness"):

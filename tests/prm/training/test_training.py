@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -151,6 +152,39 @@ def test_a_weighted_loss_is_the_mean_by_weight(base, data, tmp_path):
             if not label:
                 break
     assert losses[0] == pytest.approx(total / weight, rel=1e-4)
+
+
+# Bases without a PRM's card.
+
+
+@pytest.mark.parametrize("name", ["openr-tiny-policy", None])
+def test_a_language_model_becomes_a_prm_by_the_generic_card(base, data, tmp_path, capsys, name):
+    """Its own card is a language model's, or it has none."""
+    folder = shutil.copytree(base, tmp_path / "lm")
+    (folder / "model_card.yaml").unlink()
+    if name is not None:
+        shutil.copy(ROOT / f"reason/model_cards/{name}.yaml", folder / "model_card.yaml")
+    losses = train(folder, data, tmp_path / "out", "--full", "--num_train_epochs", 1)
+    assert len(losses) == 3
+    said = capsys.readouterr().err
+    assert "two-class head" in said and ("language model's" in said) == (name is not None)
+    card = cards.find(str(tmp_path / "out"), "prm")
+    assert card.name == "generic-prm" and card.head == "two_class"
+    assert all(0 < score < 1 for score in served(tmp_path / "out"))
+
+
+def test_an_entry_point_for_another_tokenizer_takes_the_generic_card(base, data, tmp_path, capsys):
+    """The tag of math-psa is no token of the embedded tokenizer. A card that is named stays."""
+    words = arguments(base, data, tmp_path / "out", "--full", "--num_train_epochs", 1)
+    assert main("math-psa", "unused", "", words) == 0
+    assert "step tag of card 'math-psa'" in capsys.readouterr().err
+    assert cards.find(str(tmp_path / "out"), "prm").name == "generic-prm"
+    assert "must be one token" in failed(capsys, *arguments(base, data, tmp_path / "no", "--card", "math-psa"))
+
+
+def test_an_adapter_on_a_tied_layer_is_refused(base, data, tmp_path, capsys):
+    message = failed(capsys, *arguments(base, data, tmp_path / "out", "--lora_modules", "q_proj", "lm_head"))
+    assert "--lora_modules lm_head" in message and "one matrix" in message
 
 
 # Bad input: one line, exit status 2, nothing trained.

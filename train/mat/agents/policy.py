@@ -19,6 +19,7 @@ from reason.engine.loading import context_length, end_tokens
 from reason.inference.base import Sampling
 from reason.model_cards import card as cards
 from reason.model_cards.card import LMCard, with_template
+from train.core.adapters import refuse_tied_layers
 from train.core.linear import convolve_linears
 from train.core.logprobs import chosen_logprobs
 from train.core.plan import Pass
@@ -245,7 +246,10 @@ def load(
         context_length(model.config.get_text_config())
     except UserError as error:
         raise UserError(f"the policy {path}: {error}") from None
-    _check_head(model)
+    try:
+        _check_head(model)
+    except UserError as error:
+        raise UserError(f"the policy {path}: {error}") from None
     frozen = copy.deepcopy(model).requires_grad_(False) if reference and lora is None else None
     if lora is not None:
         model = _with_adapter(model, lora)
@@ -265,6 +269,8 @@ def _check_head(model: Any) -> None:
     whole = model(input_ids=ids, use_cache=False).logits.float().log_softmax(-1)
     hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
     apart = model.get_output_embeddings()(hidden).float().log_softmax(-1)
+    if not (whole.isfinite().all() and apart.isfinite().all()):
+        raise UserError("its logits are no finite numbers: are its weights damaged, or too large for their dtype?")
     if not torch.allclose(whole, apart, atol=TOLERANCE):
         raise UserError(f"{type(model).__name__} changes its logits behind the output layer, which is not supported")
 
@@ -287,5 +293,6 @@ def _with_adapter(model: Any, lora: LoraOptions) -> Any:
     if not modules:
         wanted = " ".join(lora.modules)
         raise UserError(f"--lora_modules {wanted}: the model has none of them; it has {' '.join(sorted(present))}")
+    refuse_tied_layers(model, modules)
     config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=list(modules), task_type="CAUSAL_LM")
     return get_peft_model(model, config)

@@ -140,7 +140,13 @@ async def prm(args: argparse.Namespace, task: Task) -> AsyncIterator[RewardModel
         name if named or args.controller_addr else f"local:{name}", task=task, seed=args.seed, card=args.prm_card,
         controller_addr=args.controller_addr or CONTROLLER, local=local,
     )  # fmt: skip
-    async with opening as rm:
+    try:
+        rm = await opening
+    except UserError as error:
+        raise UserError(f"--prm_name_or_path: {error}") from None
+    try:
         if args.credit == "min_form" and rm.card.meaning == "log_ratio":
             raise UserError(f"--credit min_form is of scores in [0, 1], but those of {rm.card.name} are log-ratios")
         yield rm
+    finally:
+        await rm.close()

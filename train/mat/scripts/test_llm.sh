@@ -19,7 +19,8 @@ CONTROLLER_PORT=${CONTROLLER_PORT:-28787} # not that of services that may be run
 WORKER_BASE_PORT=${WORKER_BASE_PORT:-30110}
 
 [ -z "$dataset_path" ] || set -- --data_path "$dataset_path" "$@"
-[ -z "$level" ] || [ -n "$dataset_path" ] || set -- --level "$level" "$@"
+case " $* " in *" --data_path"* | *" --level"*) level= ;; esac # questions of a file have the file's levels
+[ -z "$level" ] || set -- --level "$level" "$@"
 
 exec "$PYTHON" -m reason.llm_service.serve \
     --model_base "" \
