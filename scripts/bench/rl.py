@@ -116,7 +116,8 @@ def with_trl(args: argparse.Namespace, task: Any, problems: Sequence[Any]) -> tu
     import resource
     from importlib import import_module
 
-    import_module("trl.import_utils").is_vllm_available = lambda *_, **__: False  # it is not used, only imported
+    utilities = vars(import_module("trl.import_utils"))
+    utilities["is_vllm_available"] = lambda *_, **__: False  # it is not used, only imported
     from datasets import Dataset
     from datasets.table import InMemoryTable
     from transformers import TrainerCallback
@@ -125,7 +126,7 @@ def with_trl(args: argparse.Namespace, task: Any, problems: Sequence[Any]) -> tu
     from envs.mdp import Draws
 
     start = megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    grader, marks, solutions = task.grader(), [], []
+    grader, marks, solutions = task.grader(), list[Any](), list[Any]()
     clock = {"began": 0.0, "sampling": 0.0}
 
     async def right(completions: list[str], completion_ids: list[list[int]], answer: list[str], **_: Any) -> list:
@@ -192,7 +193,7 @@ def with_ours(args: argparse.Namespace, task: Any, problems: Sequence[Any]) -> t
     from train.mat.arguments import RewardOptions, RolloutOptions
     from train.mat.runner.collect import Collector
     from train.mat.runner.engines import OwnLM
-    from train.mat.trainers import GRPO
+    from train.mat.trainers.grpo import GRPO
     from train.mat.trainers.trainer import Trainer
 
     start = megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -227,7 +228,8 @@ class AllAtOnce:
     """Samples with transformers' `model.generate`: all solutions that are asked for together are one padded batch."""
 
     def __init__(self, policy: Any) -> None:
-        self.policy, self.model = policy, None
+        self.policy = policy
+        self.model: Any = None
         self.waiting: list[tuple[list[int], int, Any, asyncio.Future]] = []  # prompt, samples, sampling, their future
 
     async def push(self, weights: Any) -> None:

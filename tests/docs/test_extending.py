@@ -83,8 +83,8 @@ def openr(copied: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_each_is_one_file_and_at_most_one_line() -> None:
-    assert list(EXAMPLES) == ["A task", "A search method", "A PRM family"]
+def test_there_are_four_of_one_file_and_at_most_one_line() -> None:
+    assert list(EXAMPLES) == ["A task", "A search method", "A PRM family", "An RL algorithm"]
     for title, example in EXAMPLES.items():
         assert len(example.text.splitlines()) <= MOST_LINES, title
 
@@ -127,3 +127,14 @@ def test_a_prm_family(copied: Path, tmp_path: Path) -> None:
         copied, "solve", "23 + 9 * 3 + 68", "--lm", "local:openr-tiny-policy", "--rm", f"local:{folder}", "--tree"
     )
     assert re.search(r"^ +0\.\d{3}  9 \* 3 = 27", said, re.MULTILINE)
+
+
+def test_an_rl_algorithm(copied: Path, tmp_path: Path) -> None:
+    extend(copied, "An RL algorithm")
+    assert "--margin" in openr(copied, "train", "policy", "--help")
+    policy = ["--model_name_or_path", "reason/llm_service/models/openr-tiny-policy", "--task_name", "arithmetic"]
+    size = ["--num_updates", "1", "--questions", "4", "--group_size", "4", "--limit", "8", "--eval_limit", "4"]
+    said = openr(
+        copied, "train", "policy", *policy, *size, "--algorithm_name", "AboveMean", "--save_dir", str(tmp_path)
+    )
+    assert "Held-out accuracy on 4 questions" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from train.core.update import Learner
 from train.mat.buffers.batches import RolloutPass
 from train.mat.buffers.rollout import Rollout
 from train.mat.buffers.steps import Step
+from train.mat.runner.checkpoint import load_state
 from train.mat.trainers import ALGORITHMS
 from train.mat.trainers.trainer import Trainer
 
@@ -78,8 +80,15 @@ def trainer(
 ) -> Trainer:
     """With plain gradient descent, so that an update is lr times the gradient; a critic where one is needed."""
     chosen = ALGORITHMS[algorithm](**({"max_grad_norm": 1e9} | options))
-    critic = TableCritic() if chosen.needs_critic else None
+    critic: Any = TableCritic() if chosen.needs_critic else None
     return Trainer(policy, critic, chosen, learners(policy, critic, lr, 0.5), token_budget, longest)
+
+
+def saved_state(run: Path) -> dict[str, Any]:
+    """The last checkpoint of a run that has one."""
+    state = load_state(run)
+    assert state is not None
+    return state
 
 
 def learners(policy: Any, critic: Any, lr: float, critic_lr: float) -> list[Learner]:

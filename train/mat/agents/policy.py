@@ -234,7 +234,7 @@ def load(
     nf4 = lora is not None and lora.nf4
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=weights, attn_implementation="sdpa", trust_remote_code=trust_remote_code,
             quantization_config=_nf4(weights) if nf4 else None,
         )  # fmt: skip
@@ -243,6 +243,8 @@ def load(
     model.to(device)
     try:
         card = with_template(card, tokenizer)
+        if not isinstance(card, LMCard):
+            raise UserError(f"card {card.name!r} is of a judge, not of a policy")
         context_length(model.config.get_text_config())
     except UserError as error:
         raise UserError(f"the policy {path}: {error}") from None

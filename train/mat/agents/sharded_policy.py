@@ -87,5 +87,6 @@ def shard(policy: Policy, critic: Critic | None, shards: Shards) -> ShardedPolic
         shards.layer(critic.head, None)
         shards.root(critic, dtype)
         if critic.kind == "shared":
-            critic.__dict__["trunk"] = partial(roots[0], critic.trunk)
+            assert roots[0] is not None
+            critic.__dict__["trunk"] = partial(roots[0].__call__, critic.trunk)
     return ShardedPolicy(**given, root=roots[0], reference_root=roots[1], empty=empty)

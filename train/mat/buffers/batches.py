@@ -61,5 +61,5 @@ def collate(rollouts: list[Rollout], device: torch.device) -> RolloutPass:
         rows.append(torch.full((number,), row))
         positions.append(torch.arange(before - 1, before - 1 + number))
     last = torch.tensor([rollout.length - 1 for rollout in rollouts])
-    tensors = [ids, torch.cat(rows), torch.cat(positions), last]
-    return RolloutPass(*(tensor.to(device) for tensor in tensors), rollouts)
+    tensors = [tensor.to(device) for tensor in (ids, torch.cat(rows), torch.cat(positions), last)]
+    return RolloutPass(tensors[0], tensors[1], tensors[2], tensors[3], rollouts)

@@ -48,7 +48,7 @@ def _separator_ends(
 
     Only behind tokens that may complete one the text so far is decoded.
     """
-    wanted, ends = text.count(separator), []
+    wanted, ends = text.count(separator), list[int]()
     texts = {token: tokenizer.decode([token, token]) for token in set(token_ids)} if wanted else {}
     for index, token in enumerate(token_ids, 1):
         if len(ends) == wanted:

@@ -195,9 +195,9 @@ def summary(rollouts: Sequence[Rollout]) -> dict[str, float]:
         "steps": mean([float(len(one.steps)) for one in rollouts]),
         "solutions": float(len(rollouts)),
     }
-    told = [one for one in rollouts if one.sampled_logprob is not None]
+    told = [(one.sampled_logprob, len(one.token_ids)) for one in rollouts if one.sampled_logprob is not None]
     if told:  # -log p of samples, a token: as large as the entropy in expectation, and known of all solutions
-        found["entropy"] = -sum(one.sampled_logprob for one in told) / sum(len(one.token_ids) for one in told)
+        found["entropy"] = -sum(logprob for logprob, _ in told) / sum(tokens for _, tokens in told)
     if rollouts[0].scores:
         found["prm_score"] = mean([score for one in rollouts for score in one.scores])
     return found

@@ -1,9 +1,21 @@
 """The algorithms by name: the one list that flags, help and runs follow from."""
 
-from train.mat.trainers.algorithm import Algorithm
-from train.mat.trainers.appo import APPO
-from train.mat.trainers.grpo import GRPO
-from train.mat.trainers.rloo import RLOO
-from train.mat.trainers.tppo import TPPO
+import importlib
 
-ALGORITHMS: dict[str, type[Algorithm]] = {"APPO": APPO, "TPPO": TPPO, "GRPO": GRPO, "RLOO": RLOO}
+from train.mat.trainers.algorithm import Algorithm
+
+PLACES = {  # the name that users type -> module:class; a new algorithm is a file here and a line of this table
+    "APPO": "appo:APPO",
+    "TPPO": "tppo:TPPO",
+    "GRPO": "grpo:GRPO",
+    "RLOO": "rloo:RLOO",
+}
+
+
+def _class_of(place: str) -> type[Algorithm]:
+    module, _, name = place.partition(":")
+    cls: type[Algorithm] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    return cls
+
+
+ALGORITHMS = {name: _class_of(place) for name, place in PLACES.items()}

@@ -168,7 +168,7 @@ class Trainer:
         logprobs, entropy = self.policy.logprobs(one)
         old = logprobs.detach()
         if one.rollouts[0].old_logprobs is not None:
-            old = torch.cat([r.old_logprobs for r in one.rollouts]).to(device)
+            old = _whole([r.old_logprobs for r in one.rollouts]).to(device)
         lengths = torch.tensor([len(r.token_ids) for r in one.rollouts])
         sizes = torch.tensor([len(r.advantages) for r in one.rollouts])
         of_token = counts.repeat_interleave(lengths)  # how many tokens each stands for
@@ -187,7 +187,7 @@ class Trainer:
         if algorithm.entropy_coef:
             loss = loss - algorithm.entropy_coef * (entropy * of_token.to(device)).sum() / tokens
         if algorithm.kl_coef:
-            reference = torch.cat([r.reference_logprobs for r in one.rollouts]).to(device)
+            reference = _whole([r.reference_logprobs for r in one.rollouts]).to(device)
             self.means.add("kl", kl.k3(logprobs, reference), of_token)
             if algorithm.kl_in == "loss":
                 terms = kl.in_loss(algorithm.estimator, logprobs, old, reference)
@@ -222,6 +222,11 @@ class Trainer:
             self.means.add("value_loss", each, torch.full((len(each),), count))
             found = found + each.sum() * count
         return algorithm.value_loss_coef * found
+
+
+def _whole(parts: Sequence[Tensor | None]) -> Tensor:
+    """Log-probabilities of all solutions, which `look_at` has noted."""
+    return torch.cat([part for part in parts if part is not None])
 
 
 def _unit_of_token(rollout: Rollout, ratio: str) -> Tensor:

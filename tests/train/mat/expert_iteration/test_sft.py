@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prm.benchmarks.cases import Skips
+from prm.generative.verdicts import VerdictRow
 from reason.engine.request import encode_prompt
 from reason.inference.base import Sampling
 from reason.model_cards import card as cards
@@ -122,8 +123,11 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_losses(
 
 def test_rows_that_cannot_be_learnt_are_named(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     policy = loaded(base)
-    rows = [("f, line 1", {"prompt": "1", "completion": " "}), ("f, line 2", {"prompt": "1", "completion": "1" * 300}),
-            ("f, line 3", {"prompt": "1", "completion": "1 = 1"})]  # fmt: skip
+    completions = (" ", "1" * 300, "1 = 1")
+    rows = [
+        (f"f, line {line}", VerdictRow(prompt="1", completion=completion, label=-1, id=""))
+        for line, completion in enumerate(completions, 1)
+    ]
     skips = Skips(True)
     assert len(encode_all(rows, policy, skips)) == 1
     assert "line 1: the completion is empty" in skips.messages[0] and "the 256 of" in skips.messages[1]

@@ -13,8 +13,8 @@ import torch
 
 from tests.fakes import ROOT
 from tests.train.mat.runner.test_run import arguments, rows, run_folder
+from tests.train.mat.toys import saved_state
 from train.core.processes import Processes
-from train.mat.runner.checkpoint import load_state
 from train.mat.train_llm import main
 
 
@@ -64,7 +64,7 @@ def test_two_processes_learn_what_one_learns_and_either_resumes_the_other(
     assert len(rows(both)) == 5
     for ours, theirs in zip(rows(both), rows(one), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
-    a, b = load_state(both), load_state(one)
+    a, b = saved_state(both), saved_state(one)
     for name in ("policy", "critic") if algorithm == "APPO" else ("policy",):
         assert all(torch.allclose(a[name][key], weight, atol=1e-4) for key, weight in b[name].items())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from train.mat.runner.rewards import rewarded, scored
 def test_a_reward_is_the_sum_of_its_weighted_parts() -> None:
     one = rollout([1] * 9, [4, 9], [0.0, 0.0], outcome=1.0, answer="7", scores=[0.9, 0.4])
 
-    def rewards(of: Rollout, longest: int = 10, **options: float) -> list[float]:
+    def rewards(of: Rollout, longest: int = 10, **options: Any) -> list[float]:
         return rewarded(of, RewardOptions(**options), longest).rewards.tolist()
 
     assert rewards(one, outcome_weight=2.0, process_weight=0.5) == pytest.approx([0.45, -0.25 + 2.0])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from reason.common.files import write_json
 from reason.evaluation.records import read_config
 from tests.fakes import PRM_CARD, ROOT, FakeWorker, fastchat_controller
 from tests.prm.tiny import save_prm
+from tests.train.mat.toys import saved_state
 from train.mat.buffers.batches import passes
 from train.mat.runner.checkpoint import load_state
 from train.mat.train_llm import main
@@ -86,7 +88,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_losses(
         assert main(stopped) == 1
     assert "checkpoints are kept" in capsys.readouterr().err
     folder = run_folder(tmp_path / "stopped")
-    assert load_state(folder)["done"] == 2
+    assert saved_state(folder)["done"] == 2
     assert main([*stopped, "--resume", str(folder)]) == 0
 
     assert rows(folder) == rows(whole)
@@ -95,7 +97,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_losses(
         assert {"config.json", "model.safetensors", "tokenizer.json", "model_card.yaml"} <= {
             path.name for path in (whole / name).iterdir()
         }
-    a, b = load_state(folder), load_state(whole)
+    a, b = saved_state(folder), saved_state(whole)
     assert all(torch.equal(a["policy"][name], weight) for name, weight in b["policy"].items())
     first = rows(whole)[1]
     assert first["with_gradient"] > 0 and first["grad_norm"] > 0
@@ -124,7 +126,7 @@ def test_a_run_killed_at_random_goes_on_to_the_same_losses(
         again = ["--resume", str(run_folder(tmp_path / "killed"))] if (tmp_path / "killed").exists() else []
         command = [sys.executable, "-m", "train.mat.train_llm", *words, *again]
         running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(lambda done=update: len(lines_of(tmp_path / "killed")) > done + 1, 180)
+        wait_for(partial(has_lines, tmp_path / "killed", update + 2), 180)
         time.sleep(chance.uniform(0, 0.3))
         assert running.poll() is None, "the run ended before it could be killed"
         running.kill()
@@ -138,6 +140,10 @@ def lines_of(save_dir: Path) -> list[str]:
     """Whole lines of the log of the run below `save_dir`, as far as there is one."""
     return [line for path in save_dir.glob("*/*/*/log.jsonl") for line in path.read_text().splitlines(keepends=True)
             if line.endswith("\n")]  # fmt: skip
+
+
+def has_lines(run: Path, count: int) -> bool:
+    return len(lines_of(run)) >= count
 
 
 def wait_for(true: Callable[[], bool], seconds: float) -> None:
@@ -156,7 +162,7 @@ def test_a_run_ends_with_the_update_that_passes_its_seconds(policy: Path, tmp_pa
     assert main([*words, "--max_seconds", "0.001"]) == 0
     folder = run_folder(tmp_path / "short")
     assert [row["update"] for row in rows(folder)] == [0, 1] and "eval_accuracy" in rows(folder)[1]
-    assert (folder / "last" / "model.safetensors").is_file() and load_state(folder)["spent"] > 0.001
+    assert (folder / "last" / "model.safetensors").is_file() and saved_state(folder)["spent"] > 0.001
     assert main([*words, "--max_seconds", "0.001", "--resume", str(folder)]) == 0
     assert len(rows(folder)) == 2  # the seconds of both are counted together
     assert main([*words, "--max_seconds", "1000", "--resume", str(folder)]) == 0
@@ -244,7 +250,7 @@ def test_bad_input_is_one_line(policy: Path, tmp_path: Path, capsys: pytest.Capt
     data = tmp_path / "data.jsonl"
     data.write_text('{"question": "10 + 20 + 30"}\n', encoding="utf-8")
     nameless = save_prm(tmp_path / "prm", card=None)
-    cases = [
+    cases: list[tuple[list[Any], str]] = [
         (["--dataset_path", data], "answer: text is needed, it is missing"),
         (["--dataset_path", tmp_path / "no.jsonl"], "cannot be read"),
         (["--prm_name_or_path", nameless], "name one with --prm_card"),

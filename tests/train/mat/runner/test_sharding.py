@@ -15,7 +15,7 @@ from reason.inference.base import Sampling
 from tests.reason.engine.tiny import save_policy
 from tests.train.mat.runner.test_processes import two
 from tests.train.mat.runner.test_run import arguments, rows, run_folder
-from tests.train.mat.toys import TablePolicy, trainer
+from tests.train.mat.toys import TablePolicy, saved_state, trainer
 from tests.train.mat.trainers.test_trainer import mixed
 from train.core.processes import ALONE, Processes
 from train.mat.agents.policy import LoraOptions, load
@@ -93,7 +93,7 @@ def test_two_sharded_processes_learn_what_one_learns_and_resume_and_are_resumed(
         judged_more = ours.keys() - theirs.keys()  # behind the third update, then its last
         assert judged_more <= {"eval_accuracy"}
         assert {k: v for k, v in ours.items() if k in theirs} == pytest.approx(theirs, rel=1e-3, abs=1e-5)
-    a, b = load_state(both), load_state(one)
+    a, b = saved_state(both), saved_state(one)
     for name in ("policy", "critic") if "PPO" in words else ("policy",):
         assert all(torch.allclose(a[name][key], weight, atol=1e-4) for key, weight in b[name].items())
 
@@ -125,13 +125,14 @@ class Idle(Waiting):
 
 
 @pytest.mark.parametrize(("algorithm", "options"), [("GRPO", {"kl_coef": 0.1, "entropy_coef": 0.1}), ("TPPO", {})])
-def test_passes_for_those_of_other_processes_change_nothing(algorithm: str, options: dict[str, float]) -> None:
+def test_passes_for_those_of_other_processes_change_nothing(algorithm: str, options: dict[str, Any]) -> None:
     found = []
     for processes in (ALONE, Waiting()):
         trained = trainer(TablePolicy(), algorithm, token_budget=12, num_mini_batch=2, ppo_epoch=2, **options)
         trained.processes = processes
         metrics = trained.learn(mixed(), 1)
-        found.append((trained.policy.logits.detach(), metrics))
+        policy: Any = trained.policy
+        found.append((policy.logits.detach(), metrics))
     assert torch.equal(found[0][0], found[1][0]) and found[0][1] == found[1][1]
 
 

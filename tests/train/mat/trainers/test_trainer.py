@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,10 @@ from reason.common.errors import RunError
 from tests.train.mat.toys import QUESTION, RIGHT, WRONG, TableCritic, TablePolicy, rollout, trainer
 from train.mat.buffers.batches import RolloutPass
 from train.mat.buffers.rollout import Rollout
-from train.mat.trainers import APPO, GRPO, RLOO, TPPO
+from train.mat.trainers.appo import APPO
+from train.mat.trainers.grpo import GRPO
+from train.mat.trainers.rloo import RLOO
+from train.mat.trainers.tppo import TPPO
 
 
 def mixed() -> list[Rollout]:
@@ -62,7 +66,7 @@ def test_kl_in_the_reward_is_taken_off_where_it_arises() -> None:
         [1, 1, 2], [2, 3], [0.0, 2.0], values=torch.zeros(3), old_logprobs=torch.tensor([-1.0, -1.0, -1.0]),
         reference_logprobs=torch.tensor([-2.0, -1.5, -1.0]),
     )  # fmt: skip
-    options = {"gae_lambda": 1.0, "kl_coef": 0.1, "kl_in": "reward"}
+    options: dict[str, Any] = {"gae_lambda": 1.0, "kl_coef": 0.1, "kl_in": "reward"}
     [one] = APPO(**options).credited([before])
     assert one.returns is not None and one.returns.tolist() == pytest.approx([2 - 0.15, 2.0])
     [one] = TPPO(**options).credited([before])
@@ -75,11 +79,12 @@ def test_the_cut_into_passes_changes_nothing(algorithm: str, aggregation: str) -
     found = []
     for budget in (1, 8, 4096):  # a solution a pass, two or three, all
         policy = TablePolicy()
-        options = {"aggregation": aggregation, "longest": 6, "kl_coef": 0.1, "entropy_coef": 0.05}
+        options: dict[str, Any] = {"aggregation": aggregation, "longest": 6, "kl_coef": 0.1, "entropy_coef": 0.05}
         one = trainer(policy, algorithm, token_budget=budget, **options)
         policy.logits.data[0, 1] += 0.3  # away from the reference
         metrics = one.learn(mixed(), 1)
-        critic = one.critic.table.detach() if isinstance(one.critic, TableCritic) else torch.zeros(1)
+        of_test: Any = one.critic
+        critic = of_test.table.detach() if isinstance(of_test, TableCritic) else torch.zeros(1)
         found.append((policy.logits.detach().clone(), critic.clone(), metrics))
     for logits, critic, metrics in found[1:]:
         assert torch.allclose(logits, found[0][0], atol=1e-6)
@@ -105,7 +110,8 @@ def learnt(algorithm: str) -> tuple[CountingPolicy, torch.Tensor, dict[str, floa
     policy.logits.data[0, 1] += 0.3  # away from the reference
     one = trainer(policy, algorithm, kl_coef=0.1, entropy_coef=0.05, ppo_epoch=2)
     metrics = one.learn(samples, 1)
-    return policy, one.critic.table.detach() if one.critic else torch.zeros(1), metrics
+    critic: Any = one.critic
+    return policy, critic.table.detach() if critic else torch.zeros(1), metrics
 
 
 @pytest.mark.parametrize("algorithm", ["APPO", "TPPO", "GRPO", "RLOO"])
