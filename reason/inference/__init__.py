@@ -61,7 +61,7 @@ class Opening(Generic[M]):
         return self._opened().__await__()
 
     async def __aenter__(self) -> M:
-        self._model = await self._opened()
+        self._model: M = await self._opened()
         return self._model
 
     async def __aexit__(self, *exc_info: object) -> None:
