@@ -1,6 +1,6 @@
 #!/bin/sh
 # Adaptive best-of-N: samples in waves, until those that remain cannot change the vote any more.
-# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/adaptive_best_of_n.sh --steps_per_solution 8
+# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/adaptive_best_of_n.sh
 set -eu
 cd "$(dirname "$0")/../.."
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # DVTS: beam search in N / M subtrees that never compete, guided by the reward model.
-# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/dvts.sh --steps_per_solution 8
+# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/dvts.sh
 set -eu
 cd "$(dirname "$0")/../.."
 

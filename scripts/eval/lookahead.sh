@@ -1,6 +1,6 @@
 #!/bin/sh
 # Lookahead search: beam search whose steps are judged by what they lead to in k greedy steps.
-# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/lookahead.sh --steps_per_solution 8
+# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/lookahead.sh
 set -eu
 cd "$(dirname "$0")/../.."
 

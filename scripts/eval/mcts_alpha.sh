@@ -1,6 +1,6 @@
 #!/bin/sh
 # MCTS-alpha: step-by-step decoding, each step by simulations from where the solution has got to.
-# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/mcts_alpha.sh --steps_per_solution 8
+# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/mcts_alpha.sh
 set -eu
 cd "$(dirname "$0")/../.."
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Particle filtering: N partial solutions, resampled by the reward model at each step.
-# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/particle_filtering.sh --steps_per_solution 8
+# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/particle_filtering.sh
 set -eu
 cd "$(dirname "$0")/../.."
 

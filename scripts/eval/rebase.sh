@@ -1,6 +1,6 @@
 #!/bin/sh
 # REBASE: at each depth the budget is spread over the nodes by a softmax of their rewards.
-# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/rebase.sh --steps_per_solution 8
+# Each variable can also be given from the environment: TASK_NAME=MATH LM=Qwen2.5-Math-1.5B-Instruct sh scripts/eval/rebase.sh
 set -eu
 cd "$(dirname "$0")/../.."
 
