@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from envs.thoughts import without_thoughts
 from reason.common.errors import UserError
 
 
@@ -78,6 +79,7 @@ class Task:
     grader: Callable[[], Grader]
     gold: Callable[[str], str | None] = str  # a dataset's answer or reference solution -> the gold; None: unreadable
     oracle: Callable[[Problem, Sequence[str]], list[StepVerdict]] | None = None  # one verdict a step
+    marked: Callable[[str], str] | None = None  # a text up to the end of its last complete mark of an answer
     few_shot: tuple[tuple[str, str], ...] = ()  # (question, solution) examples, used with --is_few_shot
     max_new_tokens: int = 2048  # of a whole solution
     max_step_tokens: int = 256
@@ -85,6 +87,15 @@ class Task:
     width: int = 4  # samples of an expansion
     # mean steps of a sampled solution by level, "" where none is chosen; empty where it has to be measured
     steps_per_solution: Mapping[str, float] = field(default_factory=dict)
+
+    def answer(self, text: str, thought: bool = False, cut: bool = False) -> str | None:
+        """The final answer of a solution, or None.
+
+        `thought`: the prompt opened a thought, which has to end before there is an answer. `cut`: the solution ended
+        because of its length; where the task's answers have marks, only a complete one counts.
+        """
+        text = without_thoughts(text, thought)
+        return self.extract(self.marked(text) if cut and self.marked is not None else text)
 
 
 def load_task(name: str) -> Task:

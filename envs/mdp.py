@@ -61,6 +61,7 @@ class ReasoningEnv:
     separator: str
     max_depth: int
     grader: Grader
+    thought: bool = False  # whether the policy's prompt opens a thought
     episodes: int = 0  # started so far
     env: CoTEnv | None = field(init=False, default=None)
 
@@ -82,7 +83,7 @@ class ReasoningEnv:
             self.env = None
         if not terminated:
             return Transition(state, 0.0, False, truncated)
-        answer = self.task.extract(state.text)
+        answer = self.task.answer(state.text, self.thought)
         if answer is None:
             return Transition(state, 0.0, True, False)
         verdict = await self.grader.equal(problem.answer, answer)

@@ -15,6 +15,7 @@ from functools import cached_property
 from data.omegaprm.confidence import decided
 from data.omegaprm.options import LabelOptions
 from envs.base_env import Grader, Problem, Task, ending, split_steps
+from envs.thoughts import opens_thought
 from reason.common.seeds import draw_seed
 from reason.inference.base import LanguageModel, Sample, Sampling
 from reason.inference.ledger import Ledger
@@ -178,7 +179,8 @@ class RolloutTree:
         samples = await self.lm.generate(self.prompt + "".join(point.steps), sampling, seeds, self.ledger)
         point.drawn += n
         self.spent += n
-        answers = [self.task.extract("".join(point.steps) + sample.text) for sample in samples]
+        thought = opens_thought(self.prompt)
+        answers = [self.task.answer("".join(point.steps) + sample.text, thought) for sample in samples]
         await self._grade(answers)
         for sample, answer in zip(samples, answers, strict=True):
             self._count(point, sample, self._verdicts[answer])

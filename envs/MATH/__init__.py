@@ -1,7 +1,7 @@
 """Competition mathematics with a final answer in \\boxed{}."""
 
 from envs.base_env import Problem, Task
-from envs.grading import MathGrader, extract
+from envs.grading import MathGrader, extract, marked_to_its_end
 from envs.MATH.dataset import gold, problems
 
 REQUEST = "Put your final answer within \\boxed{}."
@@ -12,4 +12,12 @@ def prompt(problem: Problem) -> str:
     return f"{problem.question}\n{REQUEST}"
 
 
-TASK = Task(name="MATH", problems=problems, prompt=prompt, extract=extract, grader=MathGrader, gold=gold)
+TASK = Task(
+    name="MATH",
+    problems=problems,
+    prompt=prompt,
+    extract=extract,
+    marked=marked_to_its_end,
+    grader=MathGrader,
+    gold=gold,
+)

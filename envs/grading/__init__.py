@@ -7,9 +7,18 @@ Text becomes one tree of nodes in `read/`; rules over nodes in `equal/` compare 
 `envs.grading.equal.compare` compares in this process, without a bound.
 """
 
-from envs.grading.extract import extract, extract_gold
+from envs.grading.extract import extract, extract_gold, marked_to_its_end
 from envs.grading.math_grader import MathGrader, without_pool
 from envs.grading.pool.pool import GradingPool, PoolError
 from envs.grading.read.answer import parses
 
-__all__ = ["GradingPool", "MathGrader", "PoolError", "extract", "extract_gold", "parses", "without_pool"]
+__all__ = [
+    "GradingPool",
+    "MathGrader",
+    "PoolError",
+    "extract",
+    "extract_gold",
+    "marked_to_its_end",
+    "parses",
+    "without_pool",
+]

@@ -16,20 +16,13 @@ from envs.grading.read.clean import clean
 from envs.grading.read.letters import letter, letter_and_more
 from envs.grading.read.nodes import Named, Node, Relation, Sym, Words
 from envs.grading.read.units import is_unit, is_unit_symbol
+from envs.thoughts import TAIL, without_thoughts
 
-TAIL = 100_000  # characters of the text's end that are looked at
 MAX_BOXES = 60  # the last ones
 MAX_MARKERS = 20
 FORMULA_TAIL = 20_000  # characters of the end in which formulas are looked for
 SHORT = 300  # characters of a text that may be an answer as a whole
 
-_THOUGHT = r"[\w:-]{0,20}(?:think|thought|reason|scratchpad|reflect)[\w:-]{0,20}"  # think_fast, seed:think, reasoning
-_THINKING_END = re.compile(
-    rf"</{_THOUGHT}>|\[/{_THOUGHT}\]|<\|(?:end_of_|/){_THOUGHT}\|>|<\|{_THOUGHT}_end\|>|◁/think▷", re.IGNORECASE
-)
-_THINKING_START = re.compile(
-    rf"<{_THOUGHT}>|\[{_THOUGHT}\]|<\|(?:begin_of_)?{_THOUGHT}(?<!_end)\|>|◁think▷", re.IGNORECASE
-)
 _ANSWER_TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 _LEADING = re.compile(r"(?:<\|im_start\|>\s*assistant|<\|begin_of_solution\|>|<s>|<bos>|<\|assistant\|>)\s*")
 _END = re.compile(
@@ -90,12 +83,12 @@ _PROSE = re.compile(r"[A-Za-zÀ-ÿ]{2,}")
 def extract(text: str, thought: bool = False, cut: bool = False) -> str | None:
     """The final answer as the model wrote it, or None. Never raises; looks at the last 100,000 characters at most.
 
-    `thought`: whether the prompt ended within a thought (see `opens_thought`); without its end there is no answer.
+    `thought`: whether the prompt ended within a thought (see `envs.thoughts`); without its end there is no answer.
     `cut`: whether the text ends because of its length; only what is marked to its end as the answer counts.
     """
     text = _visible(text, thought)
     if cut:
-        text = _marked_to_its_end(text)
+        text = marked_to_its_end(text)
     if not text.strip():
         return None
     tags = _ANSWER_TAG.findall(text)
@@ -126,17 +119,7 @@ def extract_gold(text: str) -> str:
     return extract(text) or text
 
 
-def opens_thought(prompt: str) -> bool:
-    """Whether a prompt ends within a thought, as templates of reasoning models do: what follows is the thought."""
-    starts, ends = (list(pattern.finditer(prompt[-TAIL:])) for pattern in (_THINKING_START, _THINKING_END))
-    return (
-        bool(starts)
-        and (not ends or ends[-1].start() < starts[-1].start())
-        and not prompt[-TAIL:][starts[-1].end() :].strip()
-    )
-
-
-def _marked_to_its_end(text: str) -> str:
+def marked_to_its_end(text: str) -> str:
     """The text up to the end of its last box that closes, `####` line that ends, or sentence that names the answer."""
     ends = [0]
     for match in list(_BOX.finditer(text))[-MAX_BOXES:]:
@@ -159,15 +142,7 @@ def _marked_to_its_end(text: str) -> str:
 def _visible(text: str, thought: bool) -> str:
     """Without thinking blocks, what follows the end of the turn, and step tags."""
     text = _SPACES.sub(lambda m: "\n\n" if "\n" in m.group() else "  ", text[-TAIL:])
-    ends = list(_THINKING_END.finditer(text))
-    if ends:
-        text = text[ends[-1].end() :]
-    elif thought:
-        return ""
-    else:
-        start = _THINKING_START.search(text)
-        if start:
-            text = text[: start.start()]
+    text = without_thoughts(text, thought)
     text = text.lstrip()
     leading = _LEADING.match(text)
     text = text[leading.end() :] if leading else text

@@ -101,7 +101,7 @@ async def _record(
     async def graded(index: int, output: Mapping[str, Any]) -> tuple[ChangedVerdict | None, Verdicts]:
         old_answer = output.get("answer")
         old = False if old_answer is None else output.get("verdict")
-        answer = task.extract(str(output.get("text", "")))
+        answer = task.answer(str(output.get("text", "")), cut=output.get("finish_reason") == "length")
         new = False if answer is None else (await grader.equal(gold, answer)).equal
         if old == new and old_answer == answer:
             return None, (old, new)

@@ -53,7 +53,7 @@ async def rescored(
     scores = iter(await rm.score(problem, with_steps, ledger) if with_steps else [])
     solutions = [
         Solution(
-            tuple(s), tuple(next(scores)) if s else (), task.extract(output["text"]),
+            tuple(s), tuple(next(scores)) if s else (), output["answer"],
             output["num_tokens"], output["finish_reason"], spent,
         )
         for s, output, spent in zip(steps, row["output"], accumulate(tokens), strict=True)

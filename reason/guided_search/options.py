@@ -27,6 +27,9 @@ class SearchOptions:
     max_step_tokens: int = option(256, "of one step of a tree method", usual="the task's", least=1, most=MOST_TOKENS)
     seed: int = option(0, "of all sampling")
     few_shot: bool = option(False, "show the task's worked examples", flag="is_few_shot")
+    count_cut_solutions: bool = option(
+        False, "a solution that was cut by its length has an answer though none is marked to its end"
+    )
     budget: int | None = option(
         None,
         "solutions' worth of sampled steps, the same for every method; 1 is one sampled solution",

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from envs.base_env import Grader, Problem, Task, ending, split_steps
+from envs.thoughts import opens_thought
 from reason.common.seeds import draw_seed
 from reason.guided_search.limits import Limits
 from reason.guided_search.node import Node, Visits
@@ -203,7 +204,8 @@ class SearchTree:
     def _collect(
         self, steps: Sequence[str], scores: Sequence[float], tokens: int, reason: str, spent: int | None = None
     ) -> None:
-        answer = self.task.extract("".join(steps))
+        cut = reason == "length" and not self.options.count_cut_solutions
+        answer = self.task.answer("".join(steps), opens_thought(self.prompt), cut)
         known = tuple(scores) if self.rm is not None else None
         spent = self.limits.tokens if spent is None else spent
         self._solutions.append(Solution(tuple(steps), known, answer, tokens, reason, spent))

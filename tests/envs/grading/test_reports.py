@@ -4,7 +4,7 @@ import pytest
 
 from envs.grading import extract
 from envs.grading.equal.compare import compare
-from envs.grading.extract import opens_thought
+from envs.thoughts import opens_thought
 
 EQUAL = {
     "ordinal": [

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from envs.base_env import Grader, Problem, Task
 from envs.mdp import Draws, ReasoningEnv, Transition
+from envs.thoughts import opens_thought
 from reason.common.seeds import draw_seed
 from reason.engine.loading import context_length
 from reason.engine.request import encode_prompt
@@ -72,7 +73,7 @@ class Collector:
         async def right(problem: Problem) -> bool:
             ids = self._prompt(problem)
             [sample] = await self.lm.generate(ids, self._fitting(greedy, ids), [0], Ledger())
-            answer = self.task.extract(sample.text)
+            answer = self.task.answer(sample.text, self._thinks(problem))
             return answer is not None and (await self.grader.equal(problem.answer, answer)).equal is True
 
         with self.processes.together():
@@ -83,6 +84,10 @@ class Collector:
     async def verify(self, problem: Problem) -> None:
         """Raises RunError in all processes where an engine does not have the policy's weights."""
         await verify(self.policy, self.lm, problem, self._prompt(problem), self.processes)
+
+    def _thinks(self, problem: Problem) -> bool:
+        """Whether the prompt opens a thought, which has to end before there is an answer."""
+        return opens_thought(render(self.policy.card, self.task.prompt(problem)))
 
     def _prompt(self, problem: Problem) -> list[int]:
         return encode_prompt(self.policy.tokenizer, render(self.policy.card, self.task.prompt(problem)))
