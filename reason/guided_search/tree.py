@@ -57,6 +57,7 @@ class SearchTree:
         self.limits = limits or Limits.of(options, ledger)
         prompt = render(lm.card, task.prompt(problem), task.few_shot if options.few_shot else ())
         self.writer = Writer(lm, prompt, options, ledger)
+        self._in_thought = opens_thought(prompt)
         self.root = Node(None, "", path)
         self.parts: list[SearchTree] = []  # what `split` made of it
         self.visits: Mapping[Node, Visits] = {}  # of a Monte Carlo tree search
@@ -205,7 +206,7 @@ class SearchTree:
         self, steps: Sequence[str], scores: Sequence[float], tokens: int, reason: str, spent: int | None = None
     ) -> None:
         cut = reason == "length" and not self.options.count_cut_solutions
-        answer = self.task.answer("".join(steps), opens_thought(self.prompt), cut)
+        answer = self.task.answer("".join(steps), self._in_thought, cut)
         known = tuple(scores) if self.rm is not None else None
         spent = self.limits.tokens if spent is None else spent
         self._solutions.append(Solution(tuple(steps), known, answer, tokens, reason, spent))
