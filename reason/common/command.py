@@ -6,7 +6,6 @@ A command's module has `main(arguments=None) -> int`, which parses and hands the
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import gc
 import inspect
@@ -212,7 +211,7 @@ def run_command(prog: str, act: Act, speaks: bool = True) -> int:
             print(f"{name}: {' '.join(str(message).split())}", file=sys.stderr)
 
     try:
-        return int((asyncio.run(_stopped_by_sigterm(act)) if inspect.iscoroutinefunction(act) else act()) or 0)  # type: ignore[arg-type]
+        return int((_in_event_loop(act) if inspect.iscoroutinefunction(act) else act()) or 0)  # type: ignore[arg-type]
     except UserError as error:
         say(error)
         return 2
@@ -231,17 +230,23 @@ def run_command(prog: str, act: Act, speaks: bool = True) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _in_event_loop(act: Callable[[], Awaitable[int | None]]) -> int | None:
+    """`act`, cancelled by SIGTERM as by Ctrl-C, so that `finally` blocks run."""
+    import asyncio  # only here: a fifth of the time that a command's help takes
+
+    async def stopped_by_sigterm() -> int | None:
+        task = asyncio.current_task()
+        assert task is not None
+        with contextlib.suppress(NotImplementedError, RuntimeError):  # not in the main thread
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await act()
+
+    try:
+        return asyncio.run(stopped_by_sigterm())
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
-
-
-async def _stopped_by_sigterm(act: Callable[[], Awaitable[int | None]]) -> int | None:
-    """`act`, cancelled by SIGTERM as by Ctrl-C, so that `finally` blocks run."""
-    task = asyncio.current_task()
-    assert task is not None
-    with contextlib.suppress(NotImplementedError, RuntimeError):  # not in the main thread
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await act()
 
 
 def expect_many_requests() -> None:
