@@ -71,6 +71,7 @@ def test_two_processes_learn_what_one_learns_and_either_resumes_the_other(
 
 FAILING = """
 import asyncio, sys
+from reason.common.errors import RunError
 from reason.inference.base import ModelError
 from train.mat import train_llm
 from train.core.processes import started
