@@ -209,7 +209,8 @@ def clean(text: str) -> str:
         text = _FRACTIONS.sub(r"\\frac", text)
         text = _BINOMIALS.sub(r"\\binom", text)
     for pattern, replacement in _RULES:
-        text = pattern.sub(replacement, text)
+        if pattern.search(text):  # `sub` reads its replacement each time, and most rules find nothing
+            text = pattern.sub(replacement, text)
     text = _ORDINAL.sub(_ordinal, text)
     text = SPACE.sub(" ", text).strip()
     while (
