@@ -31,7 +31,7 @@ class VanilaMCTS(MCTS):
     """Monte Carlo tree search: paths from the root to the end of a solution."""
 
     rollout: str = option("value", "how to go on below a leaf", choices=("value", "prior", "full", "none"))
-    vain_walks: int = option(8, "walks in a row that find nothing new end a search without a budget", least=1)
+    vain_walks: int = option(12, "walks in a row that find nothing new end a search without a budget", least=1)
 
     async def search(self, tree: SearchTree) -> list[Solution]:
         """See `vanila_mcts`."""
@@ -59,7 +59,7 @@ async def vanila_mcts(
     tree.visits = puct.visits
     expansions, walked = 4 * num_path * max_depth, 0  # walked: solutions
     vain_walks = options.vain_walks if num_path < math.inf else math.inf
-    known, in_vain = -1, 0  # nodes and solutions at the last progress; walks since
+    known, in_vain = -1, 0  # nodes and solutions at the last progress; walks that began since
 
     def done(leaf: Node) -> None:
         nonlocal walked
@@ -71,7 +71,7 @@ async def vanila_mcts(
         nonlocal known, in_vain
         if tree.nodes + walked > known:
             known, in_vain = tree.nodes + walked, 0
-        exhausted = tree.draws >= expansions or in_vain >= vain_walks
+        exhausted = tree.draws >= expansions or in_vain - on_their_way >= vain_walks
         if walked + on_their_way >= num_path or exhausted or not can_draw(tree):
             return None
         in_vain += 1
