@@ -143,15 +143,24 @@ def first_difference(
 ) -> str | None:
     """The first argument, or field of the other `parts` of a configuration, that differs, as a sentence.
 
-    What is named in `free` may differ.
+    What is named in `free` may differ. A field that one of two versions does not know is off there.
     """
     for part in parts:
         before, now = old.get(part, {}), new[part]
         for name in sorted(set(before) | set(now)):
-            if name not in free and before.get(name) != now.get(name):
+            if name not in free and _differs(before, now, name):
                 label = f"--{name}" if part == "arguments" else f"{part} {name}"
                 return f"{label} was {_short(before.get(name))} and is {_short(now.get(name))}"
     return None
+
+
+def _differs(before: Record, now: Record, name: str) -> bool:
+    if name not in before or name not in now:
+        return bool(before.get(name, now.get(name)))
+    old, new = before[name], now[name]
+    if isinstance(old, dict) and isinstance(new, dict):
+        return any(_differs(old, new, key) for key in old.keys() | new.keys())
+    return bool(old != new)
 
 
 def _short(value: Any) -> str:

@@ -108,3 +108,15 @@ def test_a_run_from_before_an_option_of_a_method_goes_on_with_its_default(tmp_pa
     records.resume(folder.path, now(4)).close()
     with pytest.raises(UserError, match="--wave_size was 4 and is 5"):
         records.resume(folder.path, now(5))
+
+
+def test_what_an_older_version_did_not_know_is_off_there():
+    older = {"arguments": {"LM": "a"}, "cards": {"LM": {"name": "a", "stop": []}}}
+    newer = {"arguments": {"LM": "a", "count_cut": False}, "cards": {"LM": {"name": "a", "stop": [], "task": ""}}}
+    parts = ("arguments", "cards")
+    assert records.first_difference(older, newer, (), parts) is None
+    assert records.first_difference(newer, older, (), parts) is None
+    newer["arguments"]["count_cut"] = True
+    assert records.first_difference(older, newer, (), parts) == "--count_cut was None and is True"
+    newer = {"arguments": {"LM": "a"}, "cards": {"LM": {"name": "a", "stop": [], "task": "MATH"}}}
+    assert "cards LM was" in (records.first_difference(older, newer, (), parts) or "")
