@@ -113,13 +113,13 @@ def test_the_figure_is_written(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_every_sort_of_kind_from_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--out", tmp_path, "--kinds", "grpo", "rejection", "supervised", "--seeds", "0", "--updates", "1",
-             "--questions", "2", "--group_size", "4", "--eval_limit", "4", "--test_limit", "4", "--level", "3",
+             "--questions", "8", "--group_size", "8", "--eval_limit", "4", "--test_limit", "4", "--level", "8",
              "--threads", "1", "--json", tmp_path / "table.json"]  # fmt: skip
     assert main(list(map(str, words))) == 0, capsys.readouterr().err
     found = json.loads((tmp_path / "table.json").read_text())
     assert [row["kind"] for row in found["rows"]] == ["grpo", "supervised", "rejection"]
     assert all(row["problems"] == 4 and row["seeds"] == 1 for row in found["rows"])
-    assert found["rows"][0]["updates"] == 1 and found["rows"][0]["solutions"] == 8
+    assert found["rows"][0]["updates"] == 1 and found["rows"][0]["solutions"] == 64
     write_json(tmp_path / "grpo" / "seed0" / "test.json", dict.fromkeys(read_json(tmp_path / "test.json"), 1))
     assert main(list(map(str, words))) == 0  # nothing is done again
     assert "100.0" in capsys.readouterr().out
